@@ -1,0 +1,80 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+namespace base {
+namespace {
+
+class Fd {
+  public:
+    explicit Fd(int fd) : fd_(fd) {}
+    ~Fd() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    Fd(const Fd&) = delete;
+    Fd& operator=(const Fd&) = delete;
+    int get() const { return fd_; }
+
+  private:
+    int fd_;
+};
+
+Status write_all(int fd, std::string_view content, const std::string& path) {
+    while (!content.empty()) {
+        const ssize_t n = ::write(fd, content.data(), content.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error(errno, "write " + path);
+        content.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::string& path) {
+    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd.get() < 0) return errno_error(errno, "open " + path);
+    std::string content;
+    char buffer[65536];
+    for (;;) {
+        const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error(errno, "read " + path);
+        if (n == 0) return content;
+        content.append(buffer, static_cast<std::size_t>(n));
+    }
+}
+
+Status write_file_atomic(const std::string& path, std::string_view content, unsigned mode) {
+    const std::string temporary = path + ".tmp";
+    {
+        Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+        if (fd.get() < 0) return errno_error(errno, "create " + temporary);
+        TRY_VOID(write_all(fd.get(), content, temporary));
+        if (::fsync(fd.get()) != 0) return errno_error(errno, "fsync " + temporary);
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0)
+        return errno_error(errno, "rename " + temporary);
+    const auto parent = std::filesystem::path(path).parent_path();
+    Fd directory(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (directory.get() < 0) return errno_error(errno, "open " + parent.string());
+    if (::fsync(directory.get()) != 0) return errno_error(errno, "fsync " + parent.string());
+    return {};
+}
+
+Status make_directories(const std::string& path, unsigned mode) {
+    std::error_code ec;
+    if (std::filesystem::is_directory(path, ec)) return {};
+    std::filesystem::create_directories(path, ec);
+    if (ec) return errno_error(ec.value(), "mkdir " + path);
+    if (::chmod(path.c_str(), mode) != 0) return errno_error(errno, "chmod " + path);
+    return {};
+}
+
+}  // namespace base

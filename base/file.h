@@ -1,0 +1,20 @@
+#pragma once
+// Whole-file helpers for start-up and configuration: blocking, so never on a loop that serves
+// requests.
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace base {
+
+// The whole content. NotFound, PermissionDenied, … with the path in the message.
+Result<std::string> read_file(const std::string& path);
+// Replaces `path` by a file with `content`, whole or not at all: written beside it, synced,
+// renamed, directory synced. `mode` is the permission bits of a new file (use 0600 for keys).
+Status write_file_atomic(const std::string& path, std::string_view content, unsigned mode = 0644);
+// Makes the directory and its parents; no error when it is there.
+Status make_directories(const std::string& path, unsigned mode = 0755);
+
+}  // namespace base
