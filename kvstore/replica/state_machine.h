@@ -1,0 +1,85 @@
+#pragma once
+// What a replica replicates: a deterministic state machine that is fed the same proposals in the
+// same order on every member. The replica calls it on the store loop unless a method says
+// otherwise; it never calls back into the replica from inside these methods.
+//
+// Durability: the Raft log is the durable truth. apply() and end_of_batch() need not sync, but what
+// they write and the position given to end_of_batch() must reach the disk together (one LevelDB
+// WriteBatch) and in order (after a crash the state is that of some earlier end_of_batch(), never a
+// mixture). On restart the replica feeds again only what comes after applied().
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/function.h"
+#include "base/result.h"
+#include "raft/core/types.h"
+
+namespace kvstore {
+
+// What a proposal answers to whoever waits for it on this member: the state machine's own type,
+// which the proposer casts back to.
+class ApplyOutput {
+  public:
+    virtual ~ApplyOutput() = default;
+};
+using ApplyResult = std::unique_ptr<ApplyOutput>;
+
+struct ApplyContext {
+    raft::Index index;  // several proposals may share one (a log entry carries a batch)
+    raft::Term term;
+    // Somebody on this member waits for the answer; otherwise return null and save the work.
+    bool want_output = false;
+};
+
+// A consistent copy of the whole state as a stream of bytes. Memory is bounded by a chunk. Used
+// from one thread at a time, not always the store loop, while the store goes on applying. Destroyed
+// on the store loop.
+class SnapshotReader {
+  public:
+    virtual ~SnapshotReader() = default;
+    // The position that the copy stands for: applied() at the moment of open_snapshot().
+    virtual raft::Position position() const = 0;
+    // The next chunk, at most `max_bytes`; empty at the end.
+    virtual base::Result<std::string> next(std::size_t max_bytes) = 0;
+};
+
+// Takes such a stream in. Nothing of the current state changes before finish(); destroying the
+// writer without finish() throws the partial copy away, and so does a restart.
+class SnapshotWriter {
+  public:
+    virtual ~SnapshotWriter() = default;
+    virtual base::Status write(std::string_view chunk) = 0;
+    // Replaces the state by what was written, whole or not at all even if the process dies in the
+    // middle, durable when it returns. applied() is the snapshot's position from here on.
+    virtual base::Status finish() = 0;
+};
+
+class StateMachine {
+  public:
+    virtual ~StateMachine() = default;
+
+    // One proposal. What is wrong with a request is a part of its output, not a failure here: every
+    // member must do the same. The caller's waiter gets the output after end_of_batch().
+    virtual ApplyResult apply(const ApplyContext& context, std::string_view payload) = 0;
+
+    // After one or more whole log entries: write out (the position `upto` in the same write), tell
+    // watchers. Also called for entries without proposals, so that applied() moves on.
+    virtual void end_of_batch(raft::Position upto) = 0;
+
+    // The last position given to end_of_batch() or installed; {0,0} when new. Right after opening:
+    // what the disk holds.
+    virtual raft::Position applied() const = 0;
+
+    // Makes everything applied so far durable, then calls `done` on the store loop with the
+    // position that is durable now. May call it before returning. The log before that position may
+    // then be dropped.
+    virtual void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) = 0;
+
+    virtual base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() = 0;
+    // A second install while one is open: the replica destroys the first before.
+    virtual base::Result<std::unique_ptr<SnapshotWriter>> begin_install(raft::Position position) = 0;
+};
+
+}  // namespace kvstore
