@@ -48,8 +48,8 @@ class KeyHasher {
 base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
     TRY_VOID(check_revision(revision));
     KeyHasher hasher(compacted_, revision > 0 ? revision : revision_);
-    auto current = db_.cursor();
-    auto history = db_.cursor();
+    auto current = db_->cursor();
+    auto history = db_->cursor();
     current->seek(std::string(1, schema::kCurrent));
     history->seek(std::string(1, schema::kHistory));
     auto has_current = [&] { return current->valid() && current->key()[0] == schema::kCurrent; };

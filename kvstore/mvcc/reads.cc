@@ -104,9 +104,9 @@ base::Status MvccStore::check_revision(std::int64_t revision) const {
 }
 
 std::optional<std::string> MvccStore::record_at(std::string_view key, std::int64_t revision) const {
-    auto current = db_.get(schema::current_key(key));
+    auto current = db_->get(schema::current_key(key));
     if (current && parse_or_die(*current).mod_revision <= revision) return current;
-    auto cursor = db_.cursor();
+    auto cursor = db_->cursor();
     const std::string prefix = schema::history_prefix(key);
     cursor->seek(schema::history_key(key, revision));
     if (!cursor->valid() || !cursor->key().starts_with(prefix) || cursor->value().empty())
@@ -120,12 +120,12 @@ void MvccStore::visit(std::string_view key, std::string_view range_end, std::int
     if (interval.empty()) return;
     const bool now = revision <= 0 || revision >= revision_;
     if (interval.single) {
-        auto record = now ? db_.get(schema::current_key(key)) : record_at(key, revision);
+        auto record = now ? db_->get(schema::current_key(key)) : record_at(key, revision);
         if (record) f(key, *record);
         return;
     }
     if (!now) return visit_at(key, range_end, revision, f);
-    auto cursor = db_.cursor();
+    auto cursor = db_->cursor();
     for (cursor->seek(schema::current_key(interval.begin)); cursor->valid(); cursor->next()) {
         const auto at = cursor->key();
         if (at.empty() || at[0] != schema::kCurrent || !interval.contains(at.substr(1))) return;
@@ -137,8 +137,8 @@ void MvccStore::visit(std::string_view key, std::string_view range_end, std::int
 void MvccStore::visit_at(std::string_view key, std::string_view range_end, std::int64_t revision,
                          const std::function<bool(std::string_view, std::string_view)>& f) const {
     const auto interval = KeyInterval::of(key, range_end);
-    auto current = db_.cursor();
-    auto history = db_.cursor();
+    auto current = db_->cursor();
+    auto history = db_->cursor();
     current->seek(schema::current_key(interval.begin));
     std::string seek_to(1, schema::kHistory);
     schema::append_escaped(&seek_to, interval.begin);
@@ -272,7 +272,7 @@ std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,
                                                std::int64_t* next) const {
     std::vector<RevisionEvents> out;
     std::size_t gathered = 0;
-    auto cursor = db_.cursor();
+    auto cursor = db_->cursor();
     cursor->seek(schema::revision_key(request.from));
     for (; cursor->valid(); cursor->next()) {
         const auto at = schema::parse_revision_key(cursor->key());

@@ -28,11 +28,16 @@ void save_i64(Database& db, std::string_view key, std::int64_t v) {
 
 }  // namespace
 
-MvccStore::MvccStore(Database& db)
-    : db_(db),
-      revision_(load_i64(db, schema::kMetaRevision, 1)),
-      compacted_(load_i64(db, schema::kMetaCompacted, 0)),
-      scrubbed_(load_i64(db, schema::kMetaScrubbed, 0)) {}
+MvccStore::MvccStore(Database& db) {
+    rebind(db);
+}
+
+void MvccStore::rebind(Database& db) {
+    db_ = &db;
+    revision_ = load_i64(db, schema::kMetaRevision, 1);
+    compacted_ = load_i64(db, schema::kMetaCompacted, 0);
+    scrubbed_ = load_i64(db, schema::kMetaScrubbed, 0);
+}
 
 // One writing command: all its changes share one main revision, the sub-revision counts them.
 class MvccStore::Writer {
@@ -50,11 +55,11 @@ class MvccStore::Writer {
     // Answers the replaced record.
     std::string put(const pb::PutRequest& request) {
         const std::string at = schema::current_key(request.key());
-        const std::string old_bytes = store_.db_.get(at).value_or("");
+        const std::string old_bytes = store_.db_->get(at).value_or("");
         RecordView old;
         if (!old_bytes.empty()) {
             old = parse(old_bytes);
-            store_.db_.put(schema::history_key(request.key(), old.mod_revision), old_bytes);
+            store_.db_->put(schema::history_key(request.key(), old.mod_revision), old_bytes);
         }
         RecordView record;
         record.key = request.key();
@@ -64,12 +69,12 @@ class MvccStore::Writer {
         record.value = request.ignore_value() ? old.value : std::string_view(request.value());
         record.lease = request.ignore_lease() ? old.lease : request.lease();
         if (old.lease != record.lease) {
-            if (old.lease != 0) store_.db_.erase(schema::attached_key(old.lease, request.key()));
+            if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, request.key()));
             if (record.lease != 0)
-                store_.db_.put(schema::attached_key(record.lease, request.key()), "");
+                store_.db_->put(schema::attached_key(record.lease, request.key()), "");
         }
         std::string bytes = record.encode();
-        store_.db_.put(at, bytes);
+        store_.db_->put(at, bytes);
         note('P', request.key());
         events_->events.push_back({false, request.key(), std::move(bytes), old_bytes});
         return old_bytes;
@@ -84,10 +89,10 @@ class MvccStore::Writer {
         });
         for (const auto& bytes : records) {
             const RecordView old = parse(bytes);
-            store_.db_.erase(schema::current_key(old.key));
-            store_.db_.put(schema::history_key(old.key, old.mod_revision), bytes);
-            store_.db_.put(schema::history_key(old.key, revision_), "");
-            if (old.lease != 0) store_.db_.erase(schema::attached_key(old.lease, old.key));
+            store_.db_->erase(schema::current_key(old.key));
+            store_.db_->put(schema::history_key(old.key, old.mod_revision), bytes);
+            store_.db_->put(schema::history_key(old.key, revision_), "");
+            if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, old.key));
             note('D', old.key);
             events_->events.push_back(
                 {true, std::string(old.key),
@@ -99,7 +104,7 @@ class MvccStore::Writer {
     void finish() {
         if (events_->events.empty()) return;
         store_.revision_ = revision_;
-        save_i64(store_.db_, schema::kMetaRevision, revision_);
+        save_i64(*store_.db_, schema::kMetaRevision, revision_);
         if (store_.on_events) store_.on_events(std::move(events_));
     }
 
@@ -166,7 +171,7 @@ class MvccStore::Writer {
     void note(char what, std::string_view key) {
         std::string change(1, what);
         change.append(key);
-        store_.db_.put(schema::revision_key(revision_, sub_++), change);
+        store_.db_->put(schema::revision_key(revision_, sub_++), change);
     }
 
     MvccStore& store_;
@@ -178,7 +183,7 @@ class MvccStore::Writer {
 base::Status MvccStore::check_put(const pb::PutRequest& request) const {
     if (request.lease() != 0 && !lease_exists(request.lease())) return errors::lease_not_found();
     if ((request.ignore_value() || request.ignore_lease()) &&
-        !db_.get(schema::current_key(request.key())))
+        !db_->get(schema::current_key(request.key())))
         return errors::key_not_found();
     return {};
 }
@@ -213,7 +218,7 @@ base::Status MvccStore::lease_grant(std::int64_t id, std::int64_t ttl_seconds) {
     if (lease_exists(id)) return errors::lease_exists();
     LeaseRecord record;
     record.set_ttl_seconds(ttl_seconds);
-    db_.put(schema::lease_key(id), record.SerializeAsString());
+    db_->put(schema::lease_key(id), record.SerializeAsString());
     return {};
 }
 
@@ -223,16 +228,16 @@ base::Status MvccStore::lease_revoke(std::int64_t id) {
     for (const auto& key : lease_keys(id))
         writer.erase(key, {});
     writer.finish();
-    db_.erase(schema::lease_key(id));
+    db_->erase(schema::lease_key(id));
     return {};
 }
 
 bool MvccStore::lease_exists(std::int64_t id) const {
-    return db_.get(schema::lease_key(id)).has_value();
+    return db_->get(schema::lease_key(id)).has_value();
 }
 
 std::int64_t MvccStore::lease_ttl(std::int64_t id) const {
-    auto bytes = db_.get(schema::lease_key(id));
+    auto bytes = db_->get(schema::lease_key(id));
     LeaseRecord record;
     if (!bytes) return 0;
     CHECK(record.ParseFromString(*bytes));
@@ -242,7 +247,7 @@ std::int64_t MvccStore::lease_ttl(std::int64_t id) const {
 std::vector<std::string> MvccStore::lease_keys(std::int64_t id) const {
     std::vector<std::string> keys;
     const std::string prefix = schema::attached_prefix(id);
-    auto cursor = db_.cursor();
+    auto cursor = db_->cursor();
     for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next())
         keys.emplace_back(schema::attached_user_key(cursor->key()));
     return keys;
@@ -250,7 +255,7 @@ std::vector<std::string> MvccStore::lease_keys(std::int64_t id) const {
 
 std::vector<std::int64_t> MvccStore::leases() const {
     std::vector<std::int64_t> out;
-    auto cursor = db_.cursor();
+    auto cursor = db_->cursor();
     for (cursor->seek(std::string(1, schema::kLease)); cursor->valid(); cursor->next()) {
         const auto id = schema::parse_lease_key(cursor->key());
         if (!id) break;
@@ -263,7 +268,7 @@ base::Status MvccStore::compact(std::int64_t revision) {
     if (revision <= compacted_) return errors::compacted();
     if (revision > revision_) return errors::future_revision();
     compacted_ = revision;
-    save_i64(db_, schema::kMetaCompacted, revision);
+    save_i64(*db_, schema::kMetaCompacted, revision);
     return {};
 }
 
@@ -271,13 +276,13 @@ base::Status MvccStore::compact(std::int64_t revision) {
 // read, and not even that one when it is a deletion below it.
 void MvccStore::scrub_key(std::string_view key) {
     std::int64_t newest = 0;
-    if (auto current = db_.get(schema::current_key(key))) {
+    if (auto current = db_->get(schema::current_key(key))) {
         const auto mod = RecordView::parse(*current)->mod_revision;
         if (mod <= compacted_) newest = mod;
     }
     const std::string prefix = schema::history_prefix(key);
     std::vector<std::string> gone;
-    auto cursor = db_.cursor();
+    auto cursor = db_->cursor();
     for (cursor->seek(schema::history_key(key, compacted_));
          cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
         const auto at = schema::parse_history_key(cursor->key());
@@ -287,7 +292,7 @@ void MvccStore::scrub_key(std::string_view key) {
         if (!keep) gone.emplace_back(cursor->key());
     }
     for (const auto& at : gone)
-        db_.erase(at);
+        db_->erase(at);
 }
 
 bool MvccStore::scrub(int budget) {
@@ -296,7 +301,7 @@ bool MvccStore::scrub(int budget) {
     std::int64_t reached = compacted_;
     std::int64_t last = 0;
     {
-        auto cursor = db_.cursor();
+        auto cursor = db_->cursor();
         for (cursor->seek(schema::revision_key(0)); cursor->valid(); cursor->next()) {
             const auto at = schema::parse_revision_key(cursor->key());
             if (!at || at->revision > compacted_) break;
@@ -315,10 +320,10 @@ bool MvccStore::scrub(int budget) {
     }
     for (const auto& [place, key] : changes) {
         scrub_key(key);
-        if (!place.empty()) db_.erase(place);
+        if (!place.empty()) db_->erase(place);
     }
     scrubbed_ = std::max(scrubbed_, reached);
-    save_i64(db_, schema::kMetaScrubbed, scrubbed_);
+    save_i64(*db_, schema::kMetaScrubbed, scrubbed_);
     return scrubbed_ < compacted_;
 }
 

@@ -51,6 +51,8 @@ class MvccStore {
   public:
     // Reads where the store stands from the database, which it uses and does not own.
     explicit MvccStore(Database& db);
+    // Goes on with another database (a snapshot was installed).
+    void rebind(Database& db);
 
     // The newest revision; 1 when nothing was ever written.
     std::int64_t revision() const { return revision_; }
@@ -129,7 +131,7 @@ class MvccStore {
                      etcdserverpb::TxnResponse* response) const;
     void scrub_key(std::string_view key);
 
-    Database& db_;
+    Database* db_ = nullptr;
     std::int64_t revision_ = 1;
     std::int64_t compacted_ = 0;
     std::int64_t scrubbed_ = 0;
