@@ -1,8 +1,8 @@
 // A server with a unary and a streaming echo method and a plain GET, to put load on net/:
 //   grpc_echo --port 7777 [--tls]
-//   h2load -n 400000 -c 10 -m 100 -d message.bin -H 'content-type: application/grpc' \
-//     -H 'te: trailers' http://127.0.0.1:7777/bench.Echo/Unary
-// where message.bin is a framed message, which `grpc_echo --frame 100 > message.bin` writes.
+//   grpc_echo --frame 100 > message.bin     (a framed message of 100 bytes)
+//   h2load -n 400000 -c 10 -m 100 -d message.bin -H 'content-type: application/grpc'
+//       -H 'te: trailers' http://127.0.0.1:7777/bench.Echo/Unary
 
 #include <fmt/core.h>
 
