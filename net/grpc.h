@@ -55,11 +55,13 @@ class GrpcCall {
     friend class GrpcService;
     std::shared_ptr<Exchange> exchange_;
     std::optional<base::SteadyTime> deadline_;
+    std::shared_ptr<void> alarm_;  // drops the deadline's timer
     bool answered_ = false;
 };
 
 // A call with a stream on either side. Kept by shared_ptr; may be written to from outside the
-// handler's coroutine. When the coroutine ends without finish(), the call ends with Internal.
+// handler's coroutine. When the coroutine ends without finish() and nothing else holds the stream,
+// the call ends with Internal.
 class GrpcStream {
   public:
     GrpcStream(std::shared_ptr<Exchange> exchange, std::size_t max_message);
@@ -97,6 +99,7 @@ class GrpcStream {
     std::string buffer_;
     std::size_t buffer_at_ = 0;  // bytes of buffer_ taken already
     std::optional<base::SteadyTime> deadline_;
+    std::shared_ptr<void> alarm_;  // drops the deadline's timer
     bool finished_ = false;
 };
 

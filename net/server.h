@@ -67,6 +67,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     virtual base::Task<void> drained(std::size_t below) = 0;
     // Ends a started answer. Trailers go out on HTTP/2 and on chunked HTTP/1.1.
     virtual void finish(Headers trailers = {}) = 0;
+    // A unary gRPC answer with status OK in one go: `frame` is a framed message (net/grpc.h).
+    virtual void respond_grpc(SharedBytes frame) = 0;
     // Gives up: RST_STREAM on HTTP/2, a closed connection on HTTP/1.1.
     virtual void reset(ResetCode code) = 0;
 
@@ -78,6 +80,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     // stream reset, server stopped). Several may be set. At once when that has happened already.
     // Not run after a complete answer: what `f` holds is then dropped.
     virtual void on_close(base::UniqueFunction<void()> f) = 0;
+    // Acts as though the client had gone, for a deadline that passed: pending and later reads fail
+    // with `why` and on_close's functions run. Answering is still possible.
+    virtual void interrupt(base::Error why) = 0;
     // The server is shutting down: long-running streams should end soon.
     virtual bool draining() const = 0;
 
