@@ -228,6 +228,7 @@ Effects Core::take() {
     const Index limit = apply_limit();
     if (emitted_ < limit) {
         out.committed = log_.slice(emitted_ + 1, limit, options_.max_apply_bytes);
+        CHECK(!out.committed.empty(), "committed entry {} cannot be read back", emitted_ + 1);
         emitted_ = out.committed.back().index;
         if (emitted_ > log_.stable()) ++counters_.early_commits;
     }

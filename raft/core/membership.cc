@@ -74,7 +74,8 @@ Reject Core::may_change(const ConfigChange& change, const Config& after) const {
     if (change.kind == ChangeKind::kRemove) {
         std::size_t active = 0;
         for (const Peer& peer : after.peers)
-            if (!peer.learner && (peer.id == options_.id || progress_.at(peer.id).alive())) ++active;
+            if (!peer.learner && (peer.id == options_.id || progress_.at(peer.id).alive()))
+                ++active;
         if (active < after.quorum()) return Reject::kUnhealthy;
     }
     return Reject::kNone;

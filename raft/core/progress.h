@@ -57,9 +57,9 @@ struct Progress {
     Index sent_commit;  // the highest commit index that a message under way tells
     State state = State::kProbe;
     bool probe_sent = false;
-    bool active = false;   // heard from since the last quorum check
+    bool active = false;      // heard from since the last quorum check
     bool was_active = false;  // in the period before that
-    bool leaving = false;  // removed by an entry that is not committed yet
+    bool leaving = false;     // removed by an entry that is not committed yet
     std::uint64_t read_ack = 0;
     Window window;
 

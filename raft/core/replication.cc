@@ -84,6 +84,10 @@ bool Core::send_one_append(NodeId to, Progress& p, bool even_if_empty) {
     m.index = p.next - 1;
     m.log_term = *previous;
     if (has_entries) m.entries = log_.slice(p.next, log_.last_index(), options_.max_message_bytes);
+    if (has_entries && m.entries.empty()) {  // storage cannot give them any more
+        send_snapshot(to, p);
+        return false;
+    }
     m.commit = log_.commit();
     const Index last = m.entries.empty() ? m.index : m.entries.back().index;
     p.sent_commit = std::max(p.sent_commit, std::min(m.commit, last));
