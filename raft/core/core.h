@@ -19,6 +19,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/random.h"
@@ -180,6 +181,17 @@ class Core {
         std::uint64_t sequence = 0;
     };
 
+    // The network may repeat a message; a repeated request must not be taken twice.
+    class SeenRequests {
+      public:
+        // False: seen before.
+        bool add(std::uint64_t context);
+
+      private:
+        std::set<std::uint64_t> set_;
+        std::deque<std::uint64_t> order_;
+    };
+
     // core.cc
     void send(Message m);
     void send_after_write(Message m);
@@ -276,6 +288,7 @@ class Core {
     std::deque<PendingRead> reads_;        // ascending sequence
     std::uint64_t read_sequence_ = 0;
     bool read_round_wanted_ = false;
+    std::map<NodeId, SeenRequests> seen_;  // in this term
 
     // What take() hands out.
     std::vector<Message> messages_;

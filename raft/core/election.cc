@@ -33,6 +33,7 @@ void Core::become_follower(Term term, NodeId leader) {
     if (term > hard_.term) hard_ = {term, kNobody};
     if (role_ == Role::kLeader) {
         progress_.clear();
+        seen_.clear();
         reads_.clear();
         early_reads_.clear();
         read_round_wanted_ = false;
@@ -126,6 +127,7 @@ void Core::become_leader() {
     read_sequence_ = 0;
     term_start_ = log_.last_index() + 1;
     progress_.clear();
+    seen_.clear();
     config_in_force();
     append_own(EntryType::kData, nullptr);
     broadcast_append();

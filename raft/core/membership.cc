@@ -25,6 +25,17 @@ Reject Core::propose(Payload payload, std::uint64_t context) {
     return Reject::kNone;
 }
 
+bool Core::SeenRequests::add(std::uint64_t context) {
+    constexpr std::size_t kMaxSeen = 8192;
+    if (!set_.insert(context).second) return false;
+    order_.push_back(context);
+    if (order_.size() > kMaxSeen) {
+        set_.erase(order_.front());
+        order_.pop_front();
+    }
+    return true;
+}
+
 void Core::reply_reject(const Message& m, Reject reason) {
     Message answer = make(MessageType::kReject, m.from);
     answer.context = m.context;
@@ -36,6 +47,7 @@ void Core::reply_reject(const Message& m, Reject reason) {
 void Core::handle_propose(const Message& m) {
     if (!m.payload || m.payload->empty()) return malformed();
     if (role_ != Role::kLeader) return reply_reject(m, Reject::kNotLeader);
+    if (!seen_[m.from].add(m.context)) return;
     const Reject reason = propose(m.payload, m.context);
     if (reason != Reject::kNone) reply_reject(m, reason);
 }
@@ -61,6 +73,7 @@ void Core::handle_propose_config(const Message& m) {
     const auto request = m.payload ? decode_change_request(*m.payload) : std::nullopt;
     if (!request) return malformed();
     if (role_ != Role::kLeader) return reply_reject(m, Reject::kNotLeader);
+    if (!seen_[m.from].add(m.context)) return;
     const Reject reason = change_config(*request);
     if (reason != Reject::kNone) reply_reject(m, reason);
 }
