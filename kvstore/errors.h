@@ -1,0 +1,76 @@
+#pragma once
+// The store's errors with etcd's exact texts (shared facts: etcd's rpctypes); clients map the text
+// back to their own error values, so no word of them changes.
+
+#include "base/error.h"
+
+namespace kvstore::errors {
+
+inline base::Error empty_key() {
+    return base::invalid_argument("etcdserver: key is not provided");
+}
+inline base::Error key_not_found() {
+    return base::invalid_argument("etcdserver: key not found");
+}
+inline base::Error value_provided() {
+    return base::invalid_argument("etcdserver: value is provided");
+}
+inline base::Error lease_provided() {
+    return base::invalid_argument("etcdserver: lease is provided");
+}
+inline base::Error too_many_ops() {
+    return base::invalid_argument("etcdserver: too many operations in txn request");
+}
+inline base::Error duplicate_key() {
+    return base::invalid_argument("etcdserver: duplicate key given in txn request");
+}
+inline base::Error invalid_sort_option() {
+    return base::invalid_argument("etcdserver: invalid sort option");
+}
+inline base::Error compacted() {
+    return {base::Code::kOutOfRange, "etcdserver: mvcc: required revision has been compacted"};
+}
+inline base::Error future_revision() {
+    return {base::Code::kOutOfRange, "etcdserver: mvcc: required revision is a future revision"};
+}
+inline base::Error no_space() {
+    return {base::Code::kResourceExhausted, "etcdserver: mvcc: database space exceeded"};
+}
+inline base::Error lease_not_found() {
+    return base::not_found("etcdserver: requested lease not found");
+}
+inline base::Error lease_exists() {
+    return {base::Code::kFailedPrecondition, "etcdserver: lease already exists"};
+}
+inline base::Error lease_ttl_too_large() {
+    return {base::Code::kOutOfRange, "etcdserver: too large lease TTL"};
+}
+inline base::Error request_too_large() {
+    return base::invalid_argument("etcdserver: request is too large");
+}
+inline base::Error too_many_requests() {
+    return {base::Code::kResourceExhausted, "etcdserver: too many requests"};
+}
+inline base::Error no_leader() {
+    return base::unavailable("etcdserver: no leader");
+}
+inline base::Error not_leader() {
+    return {base::Code::kFailedPrecondition, "etcdserver: not leader"};
+}
+inline base::Error leader_changed() {
+    return base::unavailable("etcdserver: leader changed");
+}
+inline base::Error stopped() {
+    return base::unavailable("etcdserver: server stopped");
+}
+inline base::Error timeout() {
+    return base::unavailable("etcdserver: request timed out");
+}
+inline base::Error member_not_found() {
+    return base::not_found("etcdserver: member not found");
+}
+inline base::Error bad_leader_transferee() {
+    return {base::Code::kFailedPrecondition, "etcdserver: bad leader transferee"};
+}
+
+}  // namespace kvstore::errors

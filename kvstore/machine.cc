@@ -1,0 +1,180 @@
+#include "kvstore/machine.h"
+
+#include "base/bytes.h"
+#include "kvstore/errors.h"
+#include "kvstore/mvcc/schema.h"
+
+namespace kvstore {
+
+namespace pb = etcdserverpb;
+
+class Machine::Reader final : public SnapshotReader {
+  public:
+    Reader(std::shared_ptr<Database> db, raft::Position position)
+        : db_(std::move(db)), source_(*db_), position_(position) {}
+    raft::Position position() const override { return position_; }
+    base::Result<std::string> next(std::size_t max_bytes) override {
+        return source_.next_chunk(max_bytes);
+    }
+
+  private:
+    std::shared_ptr<Database> db_;
+    SnapshotSource source_;
+    raft::Position position_;
+};
+
+class Machine::Writer final : public SnapshotWriter {
+  public:
+    Writer(Machine& machine, std::unique_ptr<DatabaseDirectory::Installer> installer,
+           raft::Position position)
+        : machine_(machine), installer_(std::move(installer)), position_(position) {}
+    base::Status write(std::string_view chunk) override { return installer_->add(chunk); }
+    base::Status finish() override {
+        TRY_VOID(installer_->finish());
+        installer_.reset();
+        return machine_.reload(position_);
+    }
+
+  private:
+    Machine& machine_;
+    std::unique_ptr<DatabaseDirectory::Installer> installer_;
+    raft::Position position_;
+};
+
+Machine::Machine(Options options)
+    : options_(std::move(options)), directory_(options_.directory, options_.database) {}
+
+base::Result<std::unique_ptr<Machine>> Machine::open(Options options) {
+    CHECK(options.now_ms != nullptr);
+    std::unique_ptr<Machine> out(new Machine(std::move(options)));
+    TRY_VOID(out->load());
+    return out;
+}
+
+base::Status Machine::load() {
+    TRY(std::unique_ptr<Database> db, directory_.open());
+    db_ = std::move(db);
+    applied_ = {};
+    if (auto bytes = db_->get(schema::kMetaApplied)) {
+        if (bytes->size() != 16) return base::data_loss("the database's applied index is damaged");
+        applied_.index = raft::Index(base::load_le<std::uint64_t>(bytes->data()));
+        applied_.term = raft::Term(base::load_le<std::uint64_t>(bytes->data() + 8));
+    }
+    if (store_) {
+        store_->rebind(*db_);
+    } else {
+        store_ = std::make_unique<MvccStore>(*db_);
+        store_->on_events = [this](RevisionEventsPtr events) {
+            events_.push_back(std::move(events));
+        };
+        hub_ = std::make_unique<WatchHub>(*store_);
+    }
+    lessor_.clear();
+    for (const auto id : store_->leases())
+        lessor_.grant(id, store_->lease_ttl(id), now_ms());
+    return {};
+}
+
+base::Status Machine::reload(raft::Position position) {
+    const std::int64_t before = store_->revision();
+    events_.clear();
+    TRY_VOID(load());
+    // The copy was made at its own applied position; the log may know it by a later one without
+    // commands between.
+    if (applied_ != position) end_of_batch(position);
+    hub_->reset(before);
+    return {};
+}
+
+ApplyResult Machine::apply(const ApplyContext& context, std::string_view payload) {
+    Command command;
+    auto response = command.ParseFromArray(payload.data(), static_cast<int>(payload.size()))
+                        ? run(command)
+                        : base::Result<Response>(
+                              base::invalid_argument("an entry of the log is not a command"));
+    return context.want_output ? std::make_unique<MachineOutput>(std::move(response)) : nullptr;
+}
+
+base::Result<Response> Machine::run(const Command& command) {
+    switch (command.op_case()) {
+        case Command::kPut: {
+            TRY(auto out, store_->put(command.put()));
+            return Response(std::move(out));
+        }
+        case Command::kDeleteRange: {
+            TRY(auto out, store_->delete_range(command.delete_range()));
+            return Response(std::move(out));
+        }
+        case Command::kTxn: {
+            TRY(auto out, store_->txn(command.txn()));
+            return Response(std::move(out));
+        }
+        case Command::kCompact: {
+            TRY_VOID(store_->compact(command.compact().revision()));
+            pb::CompactionResponse out;
+            out.mutable_header()->set_revision(store_->revision());
+            return Response(std::move(out));
+        }
+        case Command::kLeaseGrant: {
+            const auto& grant = command.lease_grant();
+            TRY_VOID(store_->lease_grant(grant.id(), grant.ttl()));
+            lessor_.grant(grant.id(), grant.ttl(), now_ms());
+            pb::LeaseGrantResponse out;
+            out.mutable_header()->set_revision(store_->revision());
+            out.set_id(grant.id());
+            out.set_ttl(grant.ttl());
+            return Response(std::move(out));
+        }
+        case Command::kLeaseRevoke: {
+            TRY_VOID(store_->lease_revoke(command.lease_revoke().id()));
+            lessor_.revoke(command.lease_revoke().id());
+            pb::LeaseRevokeResponse out;
+            out.mutable_header()->set_revision(store_->revision());
+            return Response(std::move(out));
+        }
+        case Command::OP_NOT_SET:
+            break;
+    }
+    // Written by a newer version: every member of this version passes over it alike.
+    return base::unimplemented("a command that this version does not know");
+}
+
+void Machine::end_of_batch(raft::Position upto) {
+    std::string bytes;
+    base::append_le(&bytes, upto.index.value());
+    base::append_le(&bytes, upto.term.value());
+    db_->put(schema::kMetaApplied, bytes);
+    db_->commit();
+    applied_ = upto;
+    std::vector<RevisionEventsPtr> events;
+    events.swap(events_);
+    hub_->notify(events);
+}
+
+void Machine::sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) {
+    if (!options_.in_background) {
+        auto status = db_->sync();
+        return done(status ? base::Result<raft::Position>(applied_)
+                           : base::Result<raft::Position>(status.error()));
+    }
+    auto status = std::make_shared<base::Status>();
+    options_.in_background([db = db_, status] { *status = db->sync(); },
+                           [status, position = applied_, d = std::move(done)]() mutable {
+                               if (*status)
+                                   d(position);
+                               else
+                                   d(status->error());
+                           });
+}
+
+base::Result<std::unique_ptr<SnapshotReader>> Machine::open_snapshot() {
+    return std::unique_ptr<SnapshotReader>(std::make_unique<Reader>(db_, applied_));
+}
+
+base::Result<std::unique_ptr<SnapshotWriter>> Machine::begin_install(raft::Position position) {
+    TRY(auto installer, directory_.install());
+    return std::unique_ptr<SnapshotWriter>(
+        std::make_unique<Writer>(*this, std::move(installer), position));
+}
+
+}  // namespace kvstore

@@ -1,0 +1,90 @@
+#pragma once
+// Machine: everything that the log's entries act on, in one place: the database, the MVCC store on
+// it, the watchers and the lessor. It takes entries in order and gives each its answer; at the end
+// of a batch it commits to LevelDB (the applied index in the same write) and tells the watchers.
+// Store loop only.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "kvstore/core/lessor.h"
+#include "kvstore/core/watch_hub.h"
+#include "kvstore/mvcc/db.h"
+#include "kvstore/mvcc/snapshot.h"
+#include "kvstore/mvcc/store.h"
+#include "kvstore/proto/command.pb.h"
+#include "kvstore/replica/state_machine.h"
+
+namespace kvstore {
+
+using Response =
+    std::variant<std::monostate, etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse,
+                 etcdserverpb::TxnResponse, etcdserverpb::CompactionResponse,
+                 etcdserverpb::LeaseGrantResponse, etcdserverpb::LeaseRevokeResponse>;
+
+// What a command answers, for the waiter on this member.
+struct MachineOutput final : ApplyOutput {
+    explicit MachineOutput(base::Result<Response> r) : response(std::move(r)) {}
+    base::Result<Response> response;
+};
+
+class Machine final : public StateMachine {
+  public:
+    struct Options {
+        std::string directory;
+        Database::Options database;  // its directory is set here
+        // Milliseconds of a monotonic clock, for leases.
+        std::function<std::int64_t()> now_ms;
+        // Runs blocking work, then its second argument on the store loop. Null: both at once
+        // (tests, simulator).
+        std::function<void(base::UniqueFunction<void()> work, base::UniqueFunction<void()> then)>
+            in_background;
+    };
+    // Opens what is in the directory.
+    static base::Result<std::unique_ptr<Machine>> open(Options options);
+
+    MvccStore& store() { return *store_; }
+    WatchHub& hub() { return *hub_; }
+    Lessor& lessor() { return lessor_; }
+    Database& database() { return *db_; }
+    std::int64_t now_ms() const { return options_.now_ms(); }
+
+    // StateMachine
+    ApplyResult apply(const ApplyContext& context, std::string_view payload) override;
+    void end_of_batch(raft::Position upto) override;
+    raft::Position applied() const override { return applied_; }
+    void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) override;
+    base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() override;
+    base::Result<std::unique_ptr<SnapshotWriter>> begin_install(raft::Position position) override;
+
+    // Seconds, as etcd limits them.
+    static constexpr std::int64_t kMaxLeaseTtl = 9'000'000'000;
+
+  private:
+    class Reader;
+    class Writer;
+
+    explicit Machine(Options options);
+    base::Status load();
+    // After an install: the new generation in the old one's place. Watchers read on from history.
+    base::Status reload(raft::Position position);
+    base::Result<Response> run(const Command& command);
+
+    Options options_;
+    DatabaseDirectory directory_;
+    // Shared with snapshot readers and a sync under way, which may outlast its time in use.
+    std::shared_ptr<Database> db_;
+    std::unique_ptr<MvccStore> store_;
+    std::unique_ptr<WatchHub> hub_;
+    Lessor lessor_;
+    std::vector<RevisionEventsPtr> events_;  // of the batch under way
+    raft::Position applied_;
+};
+
+}  // namespace kvstore

@@ -1,0 +1,281 @@
+#include "kvstore/mvcc/db.h"
+
+#include <leveldb/cache.h>
+#include <leveldb/db.h>
+#include <leveldb/env.h>
+#include <leveldb/filter_policy.h>
+#include <leveldb/options.h>
+#include <leveldb/write_batch.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "base/log.h"
+
+namespace kvstore {
+namespace {
+
+leveldb::Slice slice(std::string_view s) {
+    return {s.data(), s.size()};
+}
+std::string_view view(const leveldb::Slice& s) {
+    return {s.data(), s.size()};
+}
+
+base::Error to_error(const leveldb::Status& status, std::string_view what) {
+    const std::string message = std::string(what) + ": " + status.ToString();
+    if (status.IsCorruption()) return base::data_loss(message);
+    if (status.IsNotFound()) return base::not_found(message);
+    return base::internal_error(message);
+}
+
+}  // namespace
+
+// LevelDB closes a write-ahead log without sync when its memtable is full; until that memtable is
+// compacted the log is the only copy, and a later synced write covers only the newer log. This Env
+// keeps such logs open until sync_closed().
+class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
+  public:
+    explicit LogKeepingEnv(leveldb::Env* target) : EnvWrapper(target) {}
+
+    leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** out) override {
+        leveldb::WritableFile* file = nullptr;
+        auto status = target()->NewWritableFile(name, &file);
+        if (!status.ok()) return status;
+        *out = name.ends_with(".log") ? new Log(*this, std::unique_ptr<leveldb::WritableFile>(file))
+                                      : file;
+        return status;
+    }
+
+    leveldb::Status sync_closed() {
+        std::vector<std::unique_ptr<leveldb::WritableFile>> files;
+        {
+            std::lock_guard lock(mutex_);
+            files.swap(closed_);
+        }
+        for (auto& file : files) {
+            if (auto status = file->Sync(); !status.ok()) return status;
+            if (auto status = file->Close(); !status.ok()) return status;
+        }
+        return leveldb::Status::OK();
+    }
+
+  private:
+    class Log final : public leveldb::WritableFile {
+      public:
+        Log(LogKeepingEnv& env, std::unique_ptr<leveldb::WritableFile> file)
+            : env_(env), file_(std::move(file)) {}
+        ~Log() override { Close(); }
+        leveldb::Status Append(const leveldb::Slice& data) override {
+            synced_ = false;
+            return file_->Append(data);
+        }
+        leveldb::Status Flush() override { return file_->Flush(); }
+        leveldb::Status Sync() override {
+            auto status = file_->Sync();
+            synced_ = status.ok();
+            return status;
+        }
+        leveldb::Status Close() override {
+            if (!file_) return leveldb::Status::OK();
+            if (synced_) return std::exchange(file_, nullptr)->Close();
+            auto status = file_->Flush();
+            std::lock_guard lock(env_.mutex_);
+            env_.closed_.push_back(std::move(file_));
+            return status;
+        }
+
+      private:
+        LogKeepingEnv& env_;
+        std::unique_ptr<leveldb::WritableFile> file_;
+        bool synced_ = true;
+    };
+
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<leveldb::WritableFile>> closed_;
+};
+
+class Database::LevelCursor final : public Cursor {
+  public:
+    LevelCursor(leveldb::DB* db, bool pin) : db_(db), snapshot_(pin ? db->GetSnapshot() : nullptr) {
+        leveldb::ReadOptions options;
+        options.snapshot = snapshot_;
+        // A long walk must not push the working set out of the cache.
+        options.fill_cache = !pin;
+        it_.reset(db->NewIterator(options));
+    }
+    ~LevelCursor() override {
+        it_.reset();
+        if (snapshot_ != nullptr) db_->ReleaseSnapshot(snapshot_);
+    }
+    void seek(std::string_view key) override { it_->Seek(slice(key)); }
+    bool valid() const override { return it_->Valid(); }
+    void next() override { it_->Next(); }
+    std::string_view key() const override { return view(it_->key()); }
+    std::string_view value() const override { return view(it_->value()); }
+
+  private:
+    leveldb::DB* db_;
+    const leveldb::Snapshot* snapshot_;
+    std::unique_ptr<leveldb::Iterator> it_;
+};
+
+// The batch laid over LevelDB: where both have a key the batch's is the newer one.
+class Database::MergedCursor final : public Cursor {
+  public:
+    using Batch = std::map<std::string, std::optional<std::string>, std::less<>>;
+
+    MergedCursor(leveldb::DB* db, const Batch& batch)
+        : level_(db, false), batch_(batch), at_(batch.end()) {}
+
+    void seek(std::string_view key) override {
+        level_.seek(key);
+        at_ = batch_.lower_bound(key);
+        settle();
+    }
+    bool valid() const override { return at_ != batch_.end() || level_.valid(); }
+    void next() override {
+        if (in_batch_) {
+            if (level_.valid() && level_.key() == at_->first) level_.next();
+            ++at_;
+        } else {
+            level_.next();
+        }
+        settle();
+    }
+    std::string_view key() const override {
+        return in_batch_ ? std::string_view(at_->first) : level_.key();
+    }
+    std::string_view value() const override {
+        return in_batch_ ? std::string_view(*at_->second) : level_.value();
+    }
+
+  private:
+    // Chooses the smaller side and steps over what the batch erased.
+    void settle() {
+        for (;;) {
+            in_batch_ = at_ != batch_.end() && (!level_.valid() || at_->first <= level_.key());
+            if (!in_batch_ || at_->second.has_value()) return;
+            if (level_.valid() && level_.key() == at_->first) level_.next();
+            ++at_;
+        }
+    }
+
+    LevelCursor level_;
+    const Batch& batch_;
+    Batch::const_iterator at_;
+    bool in_batch_ = false;
+};
+
+Database::Database(const Options& options)
+    : options_(options),
+      env_(std::make_unique<LogKeepingEnv>(options.env != nullptr ? options.env
+                                                                  : leveldb::Env::Default())),
+      filter_(const_cast<leveldb::FilterPolicy*>(leveldb::NewBloomFilterPolicy(10)),
+              [](void* p) { delete static_cast<leveldb::FilterPolicy*>(p); }),
+      cache_(leveldb::NewLRUCache(options.block_cache_bytes),
+             [](void* p) { delete static_cast<leveldb::Cache*>(p); }) {
+    on_failure = [](const std::string& what) {
+        LOG_ERROR("kvstore", "the database failed, and what it holds is unknown: {}", what);
+        std::abort();
+    };
+}
+
+Database::~Database() = default;
+
+base::Result<std::unique_ptr<Database>> Database::open(const Options& options) {
+    std::unique_ptr<Database> out(new Database(options));
+    leveldb::Options o;
+    o.create_if_missing = true;
+    o.env = out->env_.get();
+    o.write_buffer_size = options.write_buffer_bytes;
+    o.block_cache = static_cast<leveldb::Cache*>(out->cache_.get());
+    o.filter_policy = static_cast<leveldb::FilterPolicy*>(out->filter_.get());
+    o.max_open_files = 256;
+    leveldb::DB* db = nullptr;
+    const auto status = leveldb::DB::Open(o, options.directory, &db);
+    if (!status.ok()) return to_error(status, "open " + options.directory);
+    out->db_.reset(db);
+    return out;
+}
+
+void Database::fail(const std::string& what) const {
+    on_failure(what);
+    CHECK(false, "on_failure returned");
+}
+
+std::optional<std::string> Database::get(std::string_view key) const {
+    if (auto it = batch_.find(key); it != batch_.end()) return it->second;
+    std::string value;
+    const auto status = db_->Get(leveldb::ReadOptions(), slice(key), &value);
+    if (status.IsNotFound()) return std::nullopt;
+    if (!status.ok()) fail(to_error(status, "read").message);
+    return value;
+}
+
+void Database::put(std::string_view key, std::string_view value) {
+    auto it = batch_.lower_bound(key);
+    if (it != batch_.end() && it->first == key)
+        it->second = std::string(value);
+    else
+        batch_.emplace_hint(it, std::string(key), std::string(value));
+}
+
+void Database::erase(std::string_view key) {
+    auto it = batch_.lower_bound(key);
+    if (it != batch_.end() && it->first == key)
+        it->second.reset();
+    else
+        batch_.emplace_hint(it, std::string(key), std::nullopt);
+}
+
+void Database::commit() {
+    if (batch_.empty()) return;
+    leveldb::WriteBatch batch;
+    for (const auto& [key, value] : batch_) {
+        if (value)
+            batch.Put(key, *value);
+        else
+            batch.Delete(key);
+    }
+    const auto status = db_->Write(leveldb::WriteOptions(), &batch);
+    if (!status.ok()) fail(to_error(status, "write").message);
+    batch_.clear();
+}
+
+base::Status Database::sync() {
+    if (auto status = env_->sync_closed(); !status.ok())
+        return to_error(status, "sync " + options_.directory);
+    // A synced write syncs the current log up to and with itself; an empty batch is enough to carry
+    // it.
+    leveldb::WriteOptions options;
+    options.sync = true;
+    leveldb::WriteBatch empty;
+    const auto status = db_->Write(options, &empty);
+    if (!status.ok()) return to_error(status, "sync " + options_.directory);
+    return {};
+}
+
+std::unique_ptr<Cursor> Database::cursor() const {
+    if (batch_.empty()) return std::make_unique<LevelCursor>(db_.get(), false);
+    return std::make_unique<MergedCursor>(db_.get(), batch_);
+}
+
+std::unique_ptr<Cursor> Database::snapshot_cursor() const {
+    return std::make_unique<LevelCursor>(db_.get(), true);
+}
+
+std::int64_t Database::approximate_size() const {
+    leveldb::Range all("", "\xFF\xFF\xFF\xFF");
+    std::uint64_t size = 0;
+    db_->GetApproximateSizes(&all, 1, &size);
+    std::string memory;
+    std::uint64_t in_memory = 0;
+    if (db_->GetProperty("leveldb.approximate-memory-usage", &memory))
+        in_memory = std::strtoull(memory.c_str(), nullptr, 10);
+    return static_cast<std::int64_t>(size + in_memory);
+}
+
+}  // namespace kvstore

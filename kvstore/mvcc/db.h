@@ -1,0 +1,89 @@
+#pragma once
+// Database: LevelDB with a batch in front of it. Writes go to the batch, which reads see at once;
+// commit() hands the whole batch to LevelDB, atomically and without sync. One thread (the store
+// loop) uses it; LevelDB's own thread compacts. Snapshots may be read on another thread.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace leveldb {
+class DB;
+class Env;
+class Snapshot;
+}  // namespace leveldb
+
+namespace kvstore {
+
+// Ordered walk over keys. Valid until the database is written to through the batch.
+class Cursor {
+  public:
+    virtual ~Cursor() = default;
+    virtual void seek(std::string_view key) = 0;
+    virtual bool valid() const = 0;
+    virtual void next() = 0;
+    virtual std::string_view key() const = 0;
+    virtual std::string_view value() const = 0;
+};
+
+class Database {
+  public:
+    struct Options {
+        std::string directory;
+        leveldb::Env* env = nullptr;  // not owned; null: the operating system's
+        std::size_t write_buffer_bytes = 4 << 20;
+        std::size_t block_cache_bytes = 8 << 20;
+    };
+
+    // DataLoss when LevelDB finds damage; its message names the file.
+    static base::Result<std::unique_ptr<Database>> open(const Options& options);
+    ~Database();
+    Database(const Database&) = delete;
+    Database& operator=(const Database&) = delete;
+
+    // What a failed read or write of LevelDB means for the caller: the process cannot go on with a
+    // store that does not keep what it is given. Called with the message; must not return. Default:
+    // log and abort.
+    std::function<void(const std::string&)> on_failure;
+
+    std::optional<std::string> get(std::string_view key) const;
+    void put(std::string_view key, std::string_view value);
+    void erase(std::string_view key);
+    // Everything put and erased since the last commit, in one atomic LevelDB write without sync.
+    void commit();
+    bool has_uncommitted() const { return !batch_.empty(); }
+    // Makes all that was committed durable. Blocks on the disk; any thread.
+    base::Status sync();
+
+    // Sees the batch as well.
+    std::unique_ptr<Cursor> cursor() const;
+    // Sees what was committed when it was made; may be used on another thread. Outlived by the
+    // database.
+    std::unique_ptr<Cursor> snapshot_cursor() const;
+
+    // Bytes on disk, about.
+    std::int64_t approximate_size() const;
+
+  private:
+    class LogKeepingEnv;
+    class LevelCursor;
+    class MergedCursor;
+
+    explicit Database(const Options& options);
+    void fail(const std::string& what) const;
+
+    Options options_;
+    std::unique_ptr<LogKeepingEnv> env_;
+    std::unique_ptr<void, void (*)(void*)> filter_;
+    std::unique_ptr<void, void (*)(void*)> cache_;
+    std::unique_ptr<leveldb::DB> db_;
+    std::map<std::string, std::optional<std::string>, std::less<>> batch_;
+};
+
+}  // namespace kvstore

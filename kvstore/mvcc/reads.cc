@@ -1,0 +1,311 @@
+// MvccStore's reads: ranges at a revision, compares, history.
+
+#include <algorithm>
+
+#include "kvstore/errors.h"
+#include "kvstore/mvcc/record.h"
+#include "kvstore/mvcc/schema.h"
+#include "kvstore/mvcc/store.h"
+#include "kvstore/proto/rpc.pb.h"
+
+namespace kvstore {
+
+namespace pb = etcdserverpb;
+using schema::KeyInterval;
+
+namespace {
+
+RecordView parse_or_die(std::string_view bytes) {
+    auto record = RecordView::parse(bytes);
+    CHECK(record.has_value(), "a record of {} bytes in the database is not a KeyValue",
+          bytes.size());
+    return *record;
+}
+
+bool plain_order(const pb::RangeRequest& r) {
+    const bool by_key =
+        r.sort_target() == pb::RangeRequest::KEY && r.sort_order() != pb::RangeRequest::DESCEND;
+    const bool filtered = r.min_mod_revision() != 0 || r.max_mod_revision() != 0 ||
+                          r.min_create_revision() != 0 || r.max_create_revision() != 0;
+    return by_key && !filtered;
+}
+
+bool passes_filters(const pb::RangeRequest& r, const mvccpb::KeyValue& kv) {
+    return (r.min_mod_revision() == 0 || kv.mod_revision() >= r.min_mod_revision()) &&
+           (r.max_mod_revision() == 0 || kv.mod_revision() <= r.max_mod_revision()) &&
+           (r.min_create_revision() == 0 || kv.create_revision() >= r.min_create_revision()) &&
+           (r.max_create_revision() == 0 || kv.create_revision() <= r.max_create_revision());
+}
+
+// etcd's rule: a target other than the key with no order means ascending.
+void sort_and_cut(const pb::RangeRequest& r,
+                  google::protobuf::RepeatedPtrField<mvccpb::KeyValue>* kvs) {
+    auto less = [target = r.sort_target()](const mvccpb::KeyValue& a, const mvccpb::KeyValue& b) {
+        switch (target) {
+            case pb::RangeRequest::VERSION:
+                return a.version() < b.version();
+            case pb::RangeRequest::CREATE:
+                return a.create_revision() < b.create_revision();
+            case pb::RangeRequest::MOD:
+                return a.mod_revision() < b.mod_revision();
+            case pb::RangeRequest::VALUE:
+                return a.value() < b.value();
+            default:
+                return a.key() < b.key();
+        }
+    };
+    if (r.sort_order() == pb::RangeRequest::DESCEND)
+        std::stable_sort(kvs->begin(), kvs->end(),
+                         [&](const auto& a, const auto& b) { return less(b, a); });
+    else
+        std::stable_sort(kvs->begin(), kvs->end(), less);
+}
+
+// Whether `c` stands between what is stored and what is wanted.
+template <class T>
+bool satisfies(pb::Compare::CompareResult result, const T& stored, const T& wanted) {
+    switch (result) {
+        case pb::Compare::EQUAL:
+            return stored == wanted;
+        case pb::Compare::NOT_EQUAL:
+            return stored != wanted;
+        case pb::Compare::GREATER:
+            return stored > wanted;
+        case pb::Compare::LESS:
+            return stored < wanted;
+        default:
+            return false;
+    }
+}
+
+bool record_satisfies(const pb::Compare& c, const RecordView& record) {
+    switch (c.target()) {
+        case pb::Compare::VERSION:
+            return satisfies(c.result(), record.version, c.version());
+        case pb::Compare::CREATE:
+            return satisfies(c.result(), record.create_revision, c.create_revision());
+        case pb::Compare::MOD:
+            return satisfies(c.result(), record.mod_revision, c.mod_revision());
+        case pb::Compare::VALUE:
+            return satisfies(c.result(), record.value, std::string_view(c.value()));
+        case pb::Compare::LEASE:
+            return satisfies(c.result(), record.lease, c.lease());
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+base::Status MvccStore::check_revision(std::int64_t revision) const {
+    if (revision > revision_) return errors::future_revision();
+    if (revision > 0 && revision < compacted_) return errors::compacted();
+    return {};
+}
+
+std::optional<std::string> MvccStore::record_at(std::string_view key, std::int64_t revision) const {
+    auto current = db_->get(schema::current_key(key));
+    if (current && parse_or_die(*current).mod_revision <= revision) return current;
+    auto cursor = db_->cursor();
+    const std::string prefix = schema::history_prefix(key);
+    cursor->seek(schema::history_key(key, revision));
+    if (!cursor->valid() || !cursor->key().starts_with(prefix) || cursor->value().empty())
+        return std::nullopt;
+    return std::string(cursor->value());
+}
+
+void MvccStore::visit(std::string_view key, std::string_view range_end, std::int64_t revision,
+                      const std::function<bool(std::string_view, std::string_view)>& f) const {
+    const auto interval = KeyInterval::of(key, range_end);
+    if (interval.empty()) return;
+    const bool now = revision <= 0 || revision >= revision_;
+    if (interval.single) {
+        auto record = now ? db_->get(schema::current_key(key)) : record_at(key, revision);
+        if (record) f(key, *record);
+        return;
+    }
+    if (!now) return visit_at(key, range_end, revision, f);
+    auto cursor = db_->cursor();
+    for (cursor->seek(schema::current_key(interval.begin)); cursor->valid(); cursor->next()) {
+        const auto at = cursor->key();
+        if (at.empty() || at[0] != schema::kCurrent || !interval.contains(at.substr(1))) return;
+        if (!f(at.substr(1), cursor->value())) return;
+    }
+}
+
+// Walks the current records and the history side by side, key by key.
+void MvccStore::visit_at(std::string_view key, std::string_view range_end, std::int64_t revision,
+                         const std::function<bool(std::string_view, std::string_view)>& f) const {
+    const auto interval = KeyInterval::of(key, range_end);
+    auto current = db_->cursor();
+    auto history = db_->cursor();
+    current->seek(schema::current_key(interval.begin));
+    std::string seek_to(1, schema::kHistory);
+    schema::append_escaped(&seek_to, interval.begin);
+    history->seek(seek_to);
+
+    auto current_user_key = [&]() -> std::optional<std::string> {
+        if (!current->valid() || current->key()[0] != schema::kCurrent) return std::nullopt;
+        if (!interval.contains(current->key().substr(1))) return std::nullopt;
+        return std::string(current->key().substr(1));
+    };
+    auto history_at = [&]() -> std::optional<schema::HistoryKey> {
+        if (!history->valid()) return std::nullopt;
+        auto parsed = schema::parse_history_key(history->key());
+        if (!parsed || !interval.contains(parsed->key)) return std::nullopt;
+        return parsed;
+    };
+
+    auto c = current_user_key();
+    auto h = history_at();
+    while (c || h) {
+        const std::string user_key = !h || (c && *c <= h->key) ? *c : h->key;
+        std::string record;
+        if (c && *c == user_key) {
+            if (parse_or_die(current->value()).mod_revision <= revision) record = current->value();
+            current->next();
+            c = current_user_key();
+        }
+        // History is newest first: the first version that is not too new is the one, unless the
+        // current one is.
+        bool found = !record.empty();
+        while (h && h->key == user_key) {
+            if (!found && h->revision <= revision) {
+                found = true;
+                record = history->value();
+            }
+            history->next();
+            h = history_at();
+        }
+        if (!record.empty() && !f(user_key, record)) return;
+    }
+}
+
+base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request) const {
+    TRY_VOID(check_revision(request.revision()));
+    pb::RangeResponse response;
+    response.mutable_header()->set_revision(revision_);
+    const bool plain = plain_order(request);
+    const std::int64_t limit = request.limit() > 0 ? request.limit() : INT64_MAX;
+    std::int64_t count = 0;
+    visit(request.key(), request.range_end(), request.revision(),
+          [&](std::string_view, std::string_view record) {
+              ++count;
+              if (request.count_only()) return true;
+              if (plain && count > limit) {
+                  response.set_more(true);
+                  return true;  // goes on for the count
+              }
+              auto* kv = response.add_kvs();
+              CHECK(kv->ParseFromArray(record.data(), static_cast<int>(record.size())));
+              if (!plain && !passes_filters(request, *kv)) response.mutable_kvs()->RemoveLast();
+              return true;
+          });
+    response.set_count(count);
+    if (!plain) {
+        sort_and_cut(request, response.mutable_kvs());
+        if (response.kvs_size() > limit) {
+            response.mutable_kvs()->DeleteSubrange(static_cast<int>(limit),
+                                                   response.kvs_size() - static_cast<int>(limit));
+            response.set_more(true);
+        }
+    }
+    if (request.keys_only())
+        for (auto& kv : *response.mutable_kvs())
+            kv.clear_value();
+    return response;
+}
+
+bool MvccStore::compare_holds(const pb::Compare& compare) const {
+    bool any = false;
+    bool holds = true;
+    visit(compare.key(), compare.range_end(), 0, [&](std::string_view, std::string_view bytes) {
+        any = true;
+        holds = record_satisfies(compare, parse_or_die(bytes));
+        return holds;
+    });
+    if (any) return holds;
+    // Nothing there: a value never compares, everything else compares as zero.
+    return compare.target() != pb::Compare::VALUE && record_satisfies(compare, RecordView{});
+}
+
+bool MvccStore::all_hold(const pb::TxnRequest& request) const {
+    return std::all_of(request.compare().begin(), request.compare().end(),
+                       [this](const auto& compare) { return compare_holds(compare); });
+}
+
+base::Result<pb::TxnResponse> MvccStore::read_txn(const pb::TxnRequest& request) const {
+    TRY_VOID(check_branch(request));
+    pb::TxnResponse response;
+    read_branch(request, &response);
+    return response;
+}
+
+void MvccStore::read_branch(const pb::TxnRequest& request, pb::TxnResponse* response) const {
+    const bool succeeded = all_hold(request);
+    response->mutable_header()->set_revision(revision_);
+    response->set_succeeded(succeeded);
+    for (const auto& op : succeeded ? request.success() : request.failure()) {
+        auto* out = response->add_responses();
+        if (op.has_request_txn()) {
+            read_branch(op.request_txn(), out->mutable_response_txn());
+        } else {
+            auto answer = range(op.request_range());
+            CHECK(answer.has_value(), "check_branch passed a range that fails");
+            *out->mutable_response_range() = std::move(*answer);
+        }
+    }
+}
+
+// What the branch that will run needs: readable revisions, leases that exist, keys for ignore_value
+// and ignore_lease.
+base::Status MvccStore::check_branch(const pb::TxnRequest& request) const {
+    for (const auto& op : all_hold(request) ? request.success() : request.failure()) {
+        if (op.has_request_range()) TRY_VOID(check_revision(op.request_range().revision()));
+        if (op.has_request_put()) TRY_VOID(check_put(op.request_put()));
+        if (op.has_request_txn()) TRY_VOID(check_branch(op.request_txn()));
+    }
+    return {};
+}
+
+std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,
+                                               std::int64_t* next) const {
+    std::vector<RevisionEvents> out;
+    std::size_t gathered = 0;
+    auto cursor = db_->cursor();
+    cursor->seek(schema::revision_key(request.from));
+    for (; cursor->valid(); cursor->next()) {
+        const auto at = schema::parse_revision_key(cursor->key());
+        if (!at || at->revision > request.to) break;
+        const bool new_revision = out.empty() || out.back().revision != at->revision;
+        if (new_revision && gathered >= request.max_events) {
+            *next = at->revision;
+            return out;
+        }
+        const std::string_view change = cursor->value();
+        CHECK(!change.empty());
+        const std::string_view key = change.substr(1);
+        if (request.want && !request.want(key)) continue;
+        Event event;
+        event.key = key;
+        event.is_delete = change[0] == 'D';
+        if (event.is_delete) {
+            event.record = RecordView{.key = key, .mod_revision = at->revision}.encode();
+        } else {
+            auto record = record_at(key, at->revision);
+            // Replaced below the compacted revision, and gone: such an event is not promised to
+            // anyone.
+            if (!record || parse_or_die(*record).mod_revision != at->revision) continue;
+            event.record = std::move(*record);
+        }
+        if (request.with_previous && at->revision - 1 >= compacted_)
+            event.previous = record_at(key, at->revision - 1).value_or("");
+        if (new_revision) out.push_back({at->revision, {}});
+        out.back().events.push_back(std::move(event));
+        ++gathered;
+    }
+    *next = request.to + 1;
+    return out;
+}
+
+}  // namespace kvstore

@@ -1,0 +1,77 @@
+#pragma once
+// How the store's data lies in LevelDB. Pure. Four spaces of keys, told apart by their first byte:
+//
+//   c <key>                      → record            the current version of every live key
+//   h <escaped key> <~revision>  → record or ""      versions that were replaced, newest first; ""
+//   is a deletion r <revision> <sub>           → 'P'|'D' <key>     what happened, in order: watches
+//   replay it, compaction walks it m <name>                     → …                 applied index,
+//   revisions, compaction progress l <lease> / a <lease> <key>  → LeaseRecord / ""  leases, and the
+//   keys attached to each
+//
+// A record is a serialized mvccpb.KeyValue, so that a range answer can carry it as it lies here. A
+// value is written once when it is put and moved to `h` when it is replaced. Documented in
+// docs/storage.md.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace kvstore::schema {
+
+inline constexpr char kCurrent = 'c';
+inline constexpr char kHistory = 'h';
+inline constexpr char kRevision = 'r';
+inline constexpr char kMeta = 'm';
+inline constexpr char kLease = 'l';
+inline constexpr char kAttached = 'a';
+
+inline constexpr std::string_view kMetaApplied = "mapplied";  // u64 index, u64 term (little-endian)
+inline constexpr std::string_view kMetaRevision = "mrevision";    // i64
+inline constexpr std::string_view kMetaCompacted = "mcompacted";  // i64: reads below it are refused
+inline constexpr std::string_view kMetaScrubbed =
+    "mscrubbed";  // i64: everything below it is physically gone
+
+std::string current_key(std::string_view key);
+// All versions of `key` in history start with this.
+std::string history_prefix(std::string_view key);
+std::string history_key(std::string_view key, std::int64_t revision);
+std::string revision_key(std::int64_t revision, std::int64_t sub = 0);
+std::string lease_key(std::int64_t lease);
+std::string attached_prefix(std::int64_t lease);
+std::string attached_key(std::int64_t lease, std::string_view key);
+
+struct HistoryKey {
+    std::string key;
+    std::int64_t revision = 0;
+};
+// Nothing when the bytes are not a history key.
+std::optional<HistoryKey> parse_history_key(std::string_view bytes);
+
+struct RevisionKey {
+    std::int64_t revision = 0;
+    std::int64_t sub = 0;
+};
+std::optional<RevisionKey> parse_revision_key(std::string_view bytes);
+std::optional<std::int64_t> parse_lease_key(std::string_view bytes);
+// The user key of an attached key.
+std::string_view attached_user_key(std::string_view bytes);
+
+// A key with 0x00 → 0x00 0xFF and 0x00 0x01 at its end: keeps the order of keys, and no key is a
+// prefix of another.
+void append_escaped(std::string* out, std::string_view key);
+
+// The interval of keys that a request names, as etcd does: [key, end); no end is the one key; "\0"
+// is "to the last".
+struct KeyInterval {
+    std::string begin;
+    std::string end;         // meaningless when unbounded or single
+    bool unbounded = false;  // to the last key
+    bool single = false;     // just `begin`
+
+    static KeyInterval of(std::string_view key, std::string_view range_end);
+    bool contains(std::string_view key) const;
+    bool empty() const { return !single && !unbounded && end <= begin; }
+};
+
+}  // namespace kvstore::schema

@@ -1,0 +1,182 @@
+#include "kvstore/mvcc/snapshot.h"
+
+#include <leveldb/env.h>
+
+#include <charconv>
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/file.h"
+#include "base/log.h"
+
+namespace kvstore {
+namespace {
+
+constexpr std::string_view kMagic = "coxswain snapshot 1\n";
+// An entry begins with this byte, the trailer with the other.
+constexpr char kEntry = 'e';
+constexpr char kTrailer = 't';
+constexpr std::size_t kTrailerBytes = 1 + sizeof(std::uint64_t) + sizeof(std::uint32_t);
+constexpr std::size_t kCommitBytes = 1 << 20;
+// No key or value of ours is larger than a request may be; a longer length is damage.
+constexpr std::uint64_t kMaxLength = std::uint64_t{1} << 30;
+
+constexpr std::string_view kCurrentFile = "/CURRENT-GENERATION";
+
+}  // namespace
+
+SnapshotSource::SnapshotSource(const Database& db) : cursor_(db.snapshot_cursor()) {
+    cursor_->seek("");
+}
+
+void SnapshotSource::append(std::string* out, std::string_view bytes) {
+    crc_ = base::crc32c(bytes, crc_);
+    out->append(bytes);
+}
+
+std::string SnapshotSource::next_chunk(std::size_t bytes) {
+    std::string out;
+    if (at_ == At::kHeader) {
+        append(&out, kMagic);
+        at_ = At::kEntries;
+    }
+    std::string head;
+    for (; at_ == At::kEntries && cursor_->valid() && out.size() < bytes;
+         cursor_->next(), ++count_) {
+        head.assign(1, kEntry);
+        base::append_varint(&head, cursor_->key().size());
+        base::append_varint(&head, cursor_->value().size());
+        append(&out, head);
+        append(&out, cursor_->key());
+        append(&out, cursor_->value());
+    }
+    if (at_ == At::kEntries && !cursor_->valid() && out.size() < bytes) {
+        head.assign(1, kTrailer);
+        base::append_le(&head, count_);
+        append(&out, head);
+        base::append_le(&out, crc_);
+        at_ = At::kDone;
+    }
+    return out;
+}
+
+DatabaseDirectory::DatabaseDirectory(std::string directory, Database::Options options)
+    : directory_(std::move(directory)), options_(std::move(options)) {}
+
+std::string DatabaseDirectory::path_of(std::uint64_t generation) const {
+    return directory_ + "/" + std::to_string(generation);
+}
+
+base::Result<std::uint64_t> DatabaseDirectory::read_current() const {
+    const std::string path = directory_ + std::string(kCurrentFile);
+    auto text = base::read_file(path);
+    if (!text && text.error().code == base::Code::kNotFound) return std::uint64_t{0};
+    if (!text) return text.error();
+    std::uint64_t generation = 0;
+    const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), generation);
+    if (ec != std::errc() || *end != '\n') return base::data_loss(path + " does not hold a number");
+    return generation;
+}
+
+base::Result<std::unique_ptr<Database>> DatabaseDirectory::open() {
+    TRY_VOID(base::make_directories(directory_));
+    TRY(current_, read_current());
+    std::error_code ec;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_, ec)) {
+        if (!entry.is_directory() || entry.path() == path_of(current_)) continue;
+        LOG_INFO("kvstore", "removing {}, which is not in use", entry.path().string());
+        std::filesystem::remove_all(entry.path(), ec);
+    }
+    options_.directory = path_of(current_);
+    return Database::open(options_);
+}
+
+base::Result<std::unique_ptr<DatabaseDirectory::Installer>> DatabaseDirectory::install() {
+    const std::uint64_t generation = current_ + 1;
+    std::error_code ec;
+    std::filesystem::remove_all(path_of(generation), ec);
+    Database::Options options = options_;
+    options.directory = path_of(generation);
+    TRY(auto db, Database::open(options));
+    return std::unique_ptr<Installer>(new Installer(*this, generation, std::move(db)));
+}
+
+DatabaseDirectory::Installer::Installer(DatabaseDirectory& owner, std::uint64_t generation,
+                                        std::unique_ptr<Database> db)
+    : owner_(owner), generation_(generation), db_(std::move(db)) {}
+
+DatabaseDirectory::Installer::~Installer() {
+    db_.reset();
+    std::error_code ec;
+    if (!finished_) std::filesystem::remove_all(owner_.path_of(generation_), ec);
+}
+
+base::Status DatabaseDirectory::Installer::add(std::string_view chunk) {
+    pending_.append(chunk);
+    if (!has_header_) {
+        if (pending_.size() < kMagic.size()) return {};
+        if (!pending_.starts_with(kMagic))
+            return base::data_loss("not a snapshot: its first bytes are others");
+        crc_ = base::crc32c(kMagic, crc_);
+        pending_.erase(0, kMagic.size());
+        has_header_ = true;
+    }
+    return take_entries();
+}
+
+base::Status DatabaseDirectory::Installer::take_entries() {
+    std::string_view rest = pending_;
+    while (!rest.empty() && !complete_) {
+        std::string_view at = rest.substr(1);
+        if (rest[0] == kTrailer) {
+            if (rest.size() < kTrailerBytes) break;
+            const auto count = base::load_le<std::uint64_t>(at.data());
+            const auto crc = base::load_le<std::uint32_t>(at.data() + sizeof(std::uint64_t));
+            crc_ = base::crc32c(rest.substr(0, kTrailerBytes - sizeof crc), crc_);
+            if (count != count_ || crc != crc_)
+                return base::data_loss("the snapshot's checksum does not match");
+            complete_ = true;
+            rest.remove_prefix(kTrailerBytes);
+            break;
+        }
+        if (rest[0] != kEntry) return base::data_loss("the snapshot is damaged");
+        std::uint64_t key_size = 0;
+        std::uint64_t value_size = 0;
+        if (!base::take_varint(&at, &key_size) || !base::take_varint(&at, &value_size)) {
+            // Two varints are at most 20 bytes: with more there, they are not varints.
+            if (rest.size() > 21) return base::data_loss("the snapshot is damaged");
+            break;
+        }
+        if (key_size > kMaxLength || value_size > kMaxLength)
+            return base::data_loss("the snapshot is damaged");
+        if (at.size() < key_size + value_size) break;
+        db_->put(at.substr(0, key_size), at.substr(key_size, value_size));
+        at.remove_prefix(key_size + value_size);
+        const std::size_t used = rest.size() - at.size();
+        crc_ = base::crc32c(rest.substr(0, used), crc_);
+        rest = at;
+        ++count_;
+        uncommitted_ += used;
+        if (uncommitted_ >= kCommitBytes) {
+            db_->commit();
+            uncommitted_ = 0;
+        }
+    }
+    if (complete_ && !rest.empty()) return base::data_loss("the snapshot has bytes behind its end");
+    pending_.erase(0, pending_.size() - rest.size());
+    return {};
+}
+
+base::Status DatabaseDirectory::Installer::finish() {
+    if (!complete_) return base::data_loss("the snapshot ends too early");
+    db_->commit();
+    TRY_VOID(db_->sync());
+    db_.reset();
+    TRY_VOID(base::write_file_atomic(owner_.directory_ + std::string(kCurrentFile),
+                                     std::to_string(generation_) + "\n"));
+    finished_ = true;
+    return {};
+}
+
+}  // namespace kvstore

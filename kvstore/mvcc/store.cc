@@ -1,0 +1,330 @@
+#include "kvstore/mvcc/store.h"
+
+#include "base/bytes.h"
+#include "kvstore/errors.h"
+#include "kvstore/mvcc/record.h"
+#include "kvstore/mvcc/schema.h"
+#include "kvstore/proto/command.pb.h"
+#include "kvstore/proto/rpc.pb.h"
+
+namespace kvstore {
+
+namespace pb = etcdserverpb;
+
+namespace {
+
+std::int64_t load_i64(const Database& db, std::string_view key, std::int64_t otherwise) {
+    auto bytes = db.get(key);
+    if (!bytes) return otherwise;
+    CHECK(bytes->size() == 8, "{} has {} bytes", key, bytes->size());
+    return base::load_le<std::int64_t>(bytes->data());
+}
+
+void save_i64(Database& db, std::string_view key, std::int64_t v) {
+    std::string bytes;
+    base::append_le(&bytes, v);
+    db.put(key, bytes);
+}
+
+}  // namespace
+
+MvccStore::MvccStore(Database& db) {
+    rebind(db);
+}
+
+void MvccStore::rebind(Database& db) {
+    db_ = &db;
+    revision_ = load_i64(db, schema::kMetaRevision, 1);
+    compacted_ = load_i64(db, schema::kMetaCompacted, 0);
+    scrubbed_ = load_i64(db, schema::kMetaScrubbed, 0);
+}
+
+// One writing command: all its changes share one main revision, the sub-revision counts them.
+class MvccStore::Writer {
+  public:
+    explicit Writer(MvccStore& store) : store_(store), revision_(store.revision_ + 1) {
+        events_ = std::make_shared<RevisionEvents>();
+        events_->revision = revision_;
+    }
+
+    // The revision that a reader inside this command sees.
+    std::int64_t visible_revision() const {
+        return events_->events.empty() ? store_.revision_ : revision_;
+    }
+
+    // Answers the replaced record.
+    std::string put(const pb::PutRequest& request) {
+        const std::string at = schema::current_key(request.key());
+        const std::string old_bytes = store_.db_->get(at).value_or("");
+        RecordView old;
+        if (!old_bytes.empty()) {
+            old = parse(old_bytes);
+            store_.db_->put(schema::history_key(request.key(), old.mod_revision), old_bytes);
+        }
+        RecordView record;
+        record.key = request.key();
+        record.create_revision = old_bytes.empty() ? revision_ : old.create_revision;
+        record.mod_revision = revision_;
+        record.version = old.version + 1;
+        record.value = request.ignore_value() ? old.value : std::string_view(request.value());
+        record.lease = request.ignore_lease() ? old.lease : request.lease();
+        if (old.lease != record.lease) {
+            if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, request.key()));
+            if (record.lease != 0)
+                store_.db_->put(schema::attached_key(record.lease, request.key()), "");
+        }
+        std::string bytes = record.encode();
+        store_.db_->put(at, bytes);
+        note('P', request.key());
+        events_->events.push_back({false, request.key(), std::move(bytes), old_bytes});
+        return old_bytes;
+    }
+
+    // Answers the deleted records, in key order.
+    std::vector<std::string> erase(std::string_view key, std::string_view range_end) {
+        std::vector<std::string> records;
+        store_.visit(key, range_end, 0, [&](std::string_view, std::string_view record) {
+            records.emplace_back(record);
+            return true;
+        });
+        for (const auto& bytes : records) {
+            const RecordView old = parse(bytes);
+            store_.db_->erase(schema::current_key(old.key));
+            store_.db_->put(schema::history_key(old.key, old.mod_revision), bytes);
+            store_.db_->put(schema::history_key(old.key, revision_), "");
+            if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, old.key));
+            note('D', old.key);
+            events_->events.push_back(
+                {true, std::string(old.key),
+                 RecordView{.key = old.key, .mod_revision = revision_}.encode(), bytes});
+        }
+        return records;
+    }
+
+    void finish() {
+        if (events_->events.empty()) return;
+        store_.revision_ = revision_;
+        save_i64(*store_.db_, schema::kMetaRevision, revision_);
+        if (store_.on_events) store_.on_events(std::move(events_));
+    }
+
+    pb::PutResponse put_response(const pb::PutRequest& request) {
+        pb::PutResponse out;
+        std::string old = put(request);
+        out.mutable_header()->set_revision(revision_);
+        if (request.prev_kv() && !old.empty()) CHECK(out.mutable_prev_kv()->ParseFromString(old));
+        return out;
+    }
+
+    pb::DeleteRangeResponse delete_response(const pb::DeleteRangeRequest& request) {
+        pb::DeleteRangeResponse out;
+        const auto deleted = erase(request.key(), request.range_end());
+        out.mutable_header()->set_revision(visible_revision());
+        out.set_deleted(static_cast<std::int64_t>(deleted.size()));
+        if (request.prev_kv())
+            for (const auto& record : deleted)
+                CHECK(out.add_prev_kvs()->ParseFromString(record));
+        return out;
+    }
+
+    // The compares of the whole path are evaluated before anything is written, as etcd does.
+    struct Plan {
+        bool succeeded = false;
+        std::vector<Plan> nested;  // one for each nested txn of the branch, in order
+    };
+    Plan plan(const pb::TxnRequest& request) const {
+        Plan out;
+        out.succeeded = store_.all_hold(request);
+        for (const auto& op : out.succeeded ? request.success() : request.failure())
+            if (op.has_request_txn()) out.nested.push_back(plan(op.request_txn()));
+        return out;
+    }
+
+    void run(const pb::TxnRequest& request, const Plan& plan, pb::TxnResponse* response) {
+        response->set_succeeded(plan.succeeded);
+        std::size_t nested = 0;
+        for (const auto& op : plan.succeeded ? request.success() : request.failure()) {
+            auto* out = response->add_responses();
+            if (op.has_request_put()) *out->mutable_response_put() = put_response(op.request_put());
+            if (op.has_request_delete_range())
+                *out->mutable_response_delete_range() = delete_response(op.request_delete_range());
+            if (op.has_request_txn())
+                run(op.request_txn(), plan.nested[nested++], out->mutable_response_txn());
+            if (op.has_request_range()) {
+                auto answer = store_.range(op.request_range());
+                CHECK(answer.has_value(), "check_branch passed a range that fails");
+                answer->mutable_header()->set_revision(visible_revision());
+                *out->mutable_response_range() = std::move(*answer);
+            }
+        }
+        response->mutable_header()->set_revision(visible_revision());
+    }
+
+  private:
+    static RecordView parse(const std::string& bytes) {
+        auto record = RecordView::parse(bytes);
+        CHECK(record.has_value(), "a record of {} bytes in the database is not a KeyValue",
+              bytes.size());
+        return *record;
+    }
+
+    void note(char what, std::string_view key) {
+        std::string change(1, what);
+        change.append(key);
+        store_.db_->put(schema::revision_key(revision_, sub_++), change);
+    }
+
+    MvccStore& store_;
+    std::int64_t revision_;
+    std::int64_t sub_ = 0;
+    std::shared_ptr<RevisionEvents> events_;
+};
+
+base::Status MvccStore::check_put(const pb::PutRequest& request) const {
+    if (request.lease() != 0 && !lease_exists(request.lease())) return errors::lease_not_found();
+    if ((request.ignore_value() || request.ignore_lease()) &&
+        !db_->get(schema::current_key(request.key())))
+        return errors::key_not_found();
+    return {};
+}
+
+base::Result<pb::PutResponse> MvccStore::put(const pb::PutRequest& request) {
+    TRY_VOID(check_put(request));
+    Writer writer(*this);
+    auto response = writer.put_response(request);
+    writer.finish();
+    return response;
+}
+
+base::Result<pb::DeleteRangeResponse> MvccStore::delete_range(
+    const pb::DeleteRangeRequest& request) {
+    Writer writer(*this);
+    auto response = writer.delete_response(request);
+    writer.finish();
+    return response;
+}
+
+base::Result<pb::TxnResponse> MvccStore::txn(const pb::TxnRequest& request) {
+    TRY_VOID(check_branch(request));
+    Writer writer(*this);
+    const auto plan = writer.plan(request);
+    pb::TxnResponse response;
+    writer.run(request, plan, &response);
+    writer.finish();
+    return response;
+}
+
+base::Status MvccStore::lease_grant(std::int64_t id, std::int64_t ttl_seconds) {
+    if (lease_exists(id)) return errors::lease_exists();
+    LeaseRecord record;
+    record.set_ttl_seconds(ttl_seconds);
+    db_->put(schema::lease_key(id), record.SerializeAsString());
+    return {};
+}
+
+base::Status MvccStore::lease_revoke(std::int64_t id) {
+    if (!lease_exists(id)) return errors::lease_not_found();
+    Writer writer(*this);
+    for (const auto& key : lease_keys(id))
+        writer.erase(key, {});
+    writer.finish();
+    db_->erase(schema::lease_key(id));
+    return {};
+}
+
+bool MvccStore::lease_exists(std::int64_t id) const {
+    return db_->get(schema::lease_key(id)).has_value();
+}
+
+std::int64_t MvccStore::lease_ttl(std::int64_t id) const {
+    auto bytes = db_->get(schema::lease_key(id));
+    LeaseRecord record;
+    if (!bytes) return 0;
+    CHECK(record.ParseFromString(*bytes));
+    return record.ttl_seconds();
+}
+
+std::vector<std::string> MvccStore::lease_keys(std::int64_t id) const {
+    std::vector<std::string> keys;
+    const std::string prefix = schema::attached_prefix(id);
+    auto cursor = db_->cursor();
+    for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next())
+        keys.emplace_back(schema::attached_user_key(cursor->key()));
+    return keys;
+}
+
+std::vector<std::int64_t> MvccStore::leases() const {
+    std::vector<std::int64_t> out;
+    auto cursor = db_->cursor();
+    for (cursor->seek(std::string(1, schema::kLease)); cursor->valid(); cursor->next()) {
+        const auto id = schema::parse_lease_key(cursor->key());
+        if (!id) break;
+        out.push_back(*id);
+    }
+    return out;
+}
+
+base::Status MvccStore::compact(std::int64_t revision) {
+    if (revision <= compacted_) return errors::compacted();
+    if (revision > revision_) return errors::future_revision();
+    compacted_ = revision;
+    save_i64(*db_, schema::kMetaCompacted, revision);
+    return {};
+}
+
+// Of the versions of `key` that are not above the compacted revision only the newest can still be
+// read, and not even that one when it is a deletion below it.
+void MvccStore::scrub_key(std::string_view key) {
+    std::int64_t newest = 0;
+    if (auto current = db_->get(schema::current_key(key))) {
+        const auto mod = RecordView::parse(*current)->mod_revision;
+        if (mod <= compacted_) newest = mod;
+    }
+    const std::string prefix = schema::history_prefix(key);
+    std::vector<std::string> gone;
+    auto cursor = db_->cursor();
+    for (cursor->seek(schema::history_key(key, compacted_));
+         cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
+        const auto at = schema::parse_history_key(cursor->key());
+        CHECK(at.has_value());
+        const bool keep = newest == 0 && !(cursor->value().empty() && at->revision < compacted_);
+        if (newest == 0) newest = at->revision;
+        if (!keep) gone.emplace_back(cursor->key());
+    }
+    for (const auto& at : gone)
+        db_->erase(at);
+}
+
+bool MvccStore::scrub(int budget) {
+    if (scrubbed_ >= compacted_) return false;
+    std::vector<std::pair<std::string, std::string>> changes;  // its place under `r`, and the key
+    std::int64_t reached = compacted_;
+    std::int64_t last = 0;
+    {
+        auto cursor = db_->cursor();
+        for (cursor->seek(schema::revision_key(0)); cursor->valid(); cursor->next()) {
+            const auto at = schema::parse_revision_key(cursor->key());
+            if (!at || at->revision > compacted_) break;
+            // Whole revisions only, so that each call gets further.
+            if (--budget < 0 && at->revision != last) {
+                reached = last;
+                break;
+            }
+            last = at->revision;
+            // What happened at the compacted revision itself stays: a watch may begin there.
+            if (at->revision < compacted_)
+                changes.emplace_back(cursor->key(), cursor->value().substr(1));
+            else
+                changes.emplace_back("", cursor->value().substr(1));
+        }
+    }
+    for (const auto& [place, key] : changes) {
+        scrub_key(key);
+        if (!place.empty()) db_->erase(place);
+    }
+    scrubbed_ = std::max(scrubbed_, reached);
+    save_i64(*db_, schema::kMetaScrubbed, scrubbed_);
+    return scrubbed_ < compacted_;
+}
+
+}  // namespace kvstore

@@ -1,0 +1,140 @@
+#pragma once
+// MvccStore: etcd's revision semantics on the Database. The state machine of the store without the
+// log: deterministic, so every member that applies the same commands has the same content (leases'
+// deadlines are the Lessor's, not here). Store loop only. Source of behaviour: etcd v3 API, shared
+// notes in docs/etcd-contract.md.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kvstore/mvcc/db.h"
+#include "kvstore/mvcc/event.h"
+
+namespace etcdserverpb {
+class CompactionRequest;
+class CompactionResponse;
+class Compare;
+class DeleteRangeRequest;
+class DeleteRangeResponse;
+class LeaseGrantRequest;
+class LeaseRevokeRequest;
+class PutRequest;
+class PutResponse;
+class RangeRequest;
+class RangeResponse;
+class RequestOp;
+class ResponseOp;
+class TxnRequest;
+class TxnResponse;
+}  // namespace etcdserverpb
+
+namespace kvstore {
+
+// Checks that need no state: what is wrong with a request whoever looks at it. To be done before it
+// is proposed.
+base::Status validate(const etcdserverpb::RangeRequest& request);
+base::Status validate(const etcdserverpb::PutRequest& request);
+base::Status validate(const etcdserverpb::DeleteRangeRequest& request);
+// `max_ops`: the most compares, and the most operations of a branch; what is nested gets the
+// remainder.
+base::Status validate(const etcdserverpb::TxnRequest& request, int max_ops = 128);
+// True when no branch can change anything (it then need not go through the log).
+bool is_read_only(const etcdserverpb::TxnRequest& request);
+// True when every range in it asks for a serializable answer.
+bool is_serializable(const etcdserverpb::TxnRequest& request);
+
+class MvccStore {
+  public:
+    // Reads where the store stands from the database, which it uses and does not own.
+    explicit MvccStore(Database& db);
+    // Goes on with another database (a snapshot was installed).
+    void rebind(Database& db);
+
+    // The newest revision; 1 when nothing was ever written.
+    std::int64_t revision() const { return revision_; }
+    std::int64_t compacted_revision() const { return compacted_; }
+
+    // Reads. `header.revision` is filled, the rest of headers is the caller's. Compacted and future
+    // revisions are errors.
+    base::Result<etcdserverpb::RangeResponse> range(
+        const etcdserverpb::RangeRequest& request) const;
+    base::Result<etcdserverpb::TxnResponse> read_txn(const etcdserverpb::TxnRequest& request) const;
+
+    // Writes, one revision each when something changes. Nothing is written when they answer an
+    // error. The changes are in the database's batch and, as one RevisionEvents, handed to
+    // `on_events`.
+    base::Result<etcdserverpb::PutResponse> put(const etcdserverpb::PutRequest& request);
+    base::Result<etcdserverpb::DeleteRangeResponse> delete_range(
+        const etcdserverpb::DeleteRangeRequest& request);
+    base::Result<etcdserverpb::TxnResponse> txn(const etcdserverpb::TxnRequest& request);
+
+    // Reads below `revision` fail from now on. The space is freed by scrub().
+    base::Status compact(std::int64_t revision);
+    // Frees what compact() made unreachable, at most about `budget` changes a call; false when
+    // nothing is left to do.
+    bool scrub(int budget);
+
+    // Leases: which exist, with their granted time to live, and which keys hang on them.
+    base::Status lease_grant(std::int64_t id, std::int64_t ttl_seconds);
+    // Deletes the lease's keys, in sorted order and one revision.
+    base::Status lease_revoke(std::int64_t id);
+    bool lease_exists(std::int64_t id) const;
+    // Granted time to live in seconds; 0 when there is no such lease.
+    std::int64_t lease_ttl(std::int64_t id) const;
+    std::vector<std::string> lease_keys(std::int64_t id) const;
+    std::vector<std::int64_t> leases() const;
+
+    // History for watchers: the changes of revisions from `from` (not below the compacted revision)
+    // up to `to`, whole revisions, oldest first, until `max_events` are gathered. `want(key)`
+    // chooses. `previous` is filled when asked. `next` becomes the revision to go on from (`to`+1
+    // at the end).
+    struct HistoryRequest {
+        std::int64_t from = 0;
+        std::int64_t to = 0;
+        std::size_t max_events = 1000;
+        bool with_previous = false;
+        std::function<bool(std::string_view key)> want;
+    };
+    std::vector<RevisionEvents> history(const HistoryRequest& request, std::int64_t* next) const;
+
+    // CRC-32C over all that can be read at revisions from the compacted one up to `revision` (0:
+    // the newest). The same on every member with the same log, however far its scrubbing is.
+    base::Result<std::uint32_t> hash(std::int64_t revision) const;
+
+    // Called at the end of each writing command that changed something.
+    std::function<void(RevisionEventsPtr)> on_events;
+
+  private:
+    class Writer;
+    friend class Writer;
+
+    base::Status check_revision(std::int64_t revision) const;
+    // The record of `key` as of `revision`; nothing when it did not exist then.
+    std::optional<std::string> record_at(std::string_view key, std::int64_t revision) const;
+    // Visits the live records of an interval as of `revision` (0: now) in key order until `visit`
+    // answers false.
+    void visit(
+        std::string_view key, std::string_view range_end, std::int64_t revision,
+        const std::function<bool(std::string_view key, std::string_view record)>& visit) const;
+    void visit_at(
+        std::string_view key, std::string_view range_end, std::int64_t revision,
+        const std::function<bool(std::string_view key, std::string_view record)>& visit) const;
+    bool compare_holds(const etcdserverpb::Compare& compare) const;
+    bool all_hold(const etcdserverpb::TxnRequest& request) const;
+    base::Status check_branch(const etcdserverpb::TxnRequest& request) const;
+    base::Status check_put(const etcdserverpb::PutRequest& request) const;
+    void read_branch(const etcdserverpb::TxnRequest& request,
+                     etcdserverpb::TxnResponse* response) const;
+    void scrub_key(std::string_view key);
+
+    Database* db_ = nullptr;
+    std::int64_t revision_ = 1;
+    std::int64_t compacted_ = 0;
+    std::int64_t scrubbed_ = 0;
+};
+
+}  // namespace kvstore

@@ -1,0 +1,110 @@
+#pragma once
+// Node: one member's store as its services see it. It checks requests, sends writes through the
+// replica and reads after a read index, fills answers' headers, expires leases while it leads, and
+// drives watchers that are behind. Store loop only; every callback runs there, once.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/function.h"
+#include "base/loop.h"
+#include "base/result.h"
+#include "kvstore/machine.h"
+#include "kvstore/replica/replica.h"
+
+namespace kvstore {
+
+template <class T>
+using Done = base::UniqueFunction<void(base::Result<T>)>;
+
+class Node {
+  public:
+    struct Options {
+        std::size_t max_request_bytes = 1536 << 10;  // 1.5 MiB, as etcd
+        int max_txn_ops = 128;
+        // Lower times to live are raised to this: a lease must outlast an election (etcd: 1.5
+        // election timeouts).
+        std::int64_t min_lease_ttl_seconds = 2;
+        // Asks the leader's own services (its client URLs) for what only a leader knows: lease
+        // renewals. `path` is a gRPC path. Null: such calls fail on followers.
+        std::function<void(const Member& leader, std::string path, std::string message,
+                           Done<std::string> done)>
+            ask_leader;
+    };
+
+    // `machine` and `replica` outlive the node.
+    Node(base::Loop& loop, Machine& machine, Replica& replica, Options options);
+    ~Node();
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+
+    // KV
+    void range(etcdserverpb::RangeRequest request, Done<etcdserverpb::RangeResponse> done);
+    void put(etcdserverpb::PutRequest request, Done<etcdserverpb::PutResponse> done);
+    void delete_range(etcdserverpb::DeleteRangeRequest request,
+                      Done<etcdserverpb::DeleteRangeResponse> done);
+    void txn(etcdserverpb::TxnRequest request, Done<etcdserverpb::TxnResponse> done);
+    // `physical` answers only once the space is freed.
+    void compact(etcdserverpb::CompactionRequest request,
+                 Done<etcdserverpb::CompactionResponse> done);
+
+    // Lease
+    void lease_grant(etcdserverpb::LeaseGrantRequest request,
+                     Done<etcdserverpb::LeaseGrantResponse> done);
+    void lease_revoke(etcdserverpb::LeaseRevokeRequest request,
+                      Done<etcdserverpb::LeaseRevokeResponse> done);
+    // An unknown or expired lease answers TTL 0, not an error.
+    void lease_keep_alive(std::int64_t id, Done<etcdserverpb::LeaseKeepAliveResponse> done);
+    void lease_time_to_live(etcdserverpb::LeaseTimeToLiveRequest request,
+                            Done<etcdserverpb::LeaseTimeToLiveResponse> done);
+    void lease_leases(Done<etcdserverpb::LeaseLeasesResponse> done);
+
+    // Maintenance and cluster
+    etcdserverpb::StatusResponse status() const;
+    void hash(Done<etcdserverpb::HashResponse> done);
+    void hash_kv(std::int64_t revision, Done<etcdserverpb::HashKVResponse> done);
+    void move_leader(std::uint64_t target, Done<etcdserverpb::MoveLeaderResponse> done);
+    void member_list(bool linearizable, Done<etcdserverpb::MemberListResponse> done);
+
+    // Cluster and member id, revision and term. Answers that a state machine made get the rest
+    // filled in.
+    void fill_header(etcdserverpb::ResponseHeader* header) const;
+
+    // Watch: add and remove watchers here; call pump() when a sink that was not ready is ready
+    // again.
+    WatchHub& hub() { return machine_.hub(); }
+    void pump();
+
+    MvccStore& store() { return machine_.store(); }
+    Machine& machine() { return machine_; }
+    Replica& replica() { return replica_; }
+
+    // The version that Status answers: kube-apiserver asks for at least 3.5.13 before it uses
+    // progress requests.
+    static constexpr std::string_view kEtcdVersion = "3.5.21";
+
+  private:
+    template <class T>
+    void propose(Command command, Done<T> done);
+    // Runs `read` once what it sees is linearizable.
+    void after_read_index(base::UniqueFunction<void(base::Status)> read);
+    bool leads_with_leases() const { return machine_.lessor().primary(); }
+    const Member* leader_member();
+    void tick();
+    void scrub();
+
+    base::Loop& loop_;
+    Machine& machine_;
+    Replica& replica_;
+    Options options_;
+    base::Timer tick_;
+    base::Timer scrub_;
+    bool pumping_ = false;
+    std::vector<Member> members_;
+    std::vector<base::UniqueFunction<void()>> after_scrub_;
+    std::shared_ptr<bool> alive_;  // what is posted checks it
+};
+
+}  // namespace kvstore

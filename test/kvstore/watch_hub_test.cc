@@ -1,0 +1,131 @@
+#include "kvstore/core/watch_hub.h"
+
+#include "mvcc_fixture.h"
+
+namespace kvstore {
+namespace {
+
+class WatchHubTest : public MvccTest {
+  protected:
+    struct Sink : WatchSink {
+        bool ready() const override { return is_ready; }
+        void deliver(std::int64_t, WatchBatch batch) override {
+            for (const Event* e : batch.events) {
+                text += (text.empty() ? "" : " ") + std::string(e->is_delete ? "-" : "+") + e->key;
+                if (!e->previous.empty()) text += "!";
+            }
+            EXPECT_GT(batch.revision, last_revision);
+            last_revision = batch.revision;
+        }
+        void compacted(std::int64_t, std::int64_t at) override { compacted_at = at; }
+        bool is_ready = true;
+        std::string text;
+        std::int64_t last_revision = 0;
+        std::int64_t compacted_at = 0;
+    };
+
+    std::int64_t watch(Sink* sink, const std::string& key, const std::string& end = "",
+                       std::int64_t start = 0) {
+        WatchHub::Request r;
+        r.key = key;
+        r.range_end = end;
+        r.start_revision = start;
+        r.previous = true;
+        return hub_.add(r, sink);
+    }
+    void flush() {
+        hub_.notify(events_);
+        events_.clear();
+    }
+    void pump() {
+        while (hub_.pump()) {
+        }
+    }
+
+    WatchHub hub_{*store_};
+};
+
+TEST_F(WatchHubTest, SyncedWatchersGetWhatTheirKeysAndRangesTouch) {
+    Sink one, range, all;
+    watch(&one, "b");
+    watch(&range, "a", "c");
+    watch(&all, "", std::string(1, '\0'));
+    put("a", "1");
+    put("b", "1");
+    del("a");
+    put("c", "1");
+    flush();
+    EXPECT_EQ(one.text, "+b");
+    EXPECT_EQ(range.text, "+a +b -a!");
+    EXPECT_EQ(all.text, "+a +b -a! +c");
+}
+
+TEST_F(WatchHubTest, AWatcherThatIsNotReadyReadsOnFromHistoryAndLosesNothing) {
+    Sink slow;
+    const auto id = watch(&slow, "a", "z");
+    put("a", "1");
+    flush();
+    slow.is_ready = false;
+    for (int i = 0; i < 2000; ++i)
+        put("b", "1");
+    flush();
+    EXPECT_FALSE(hub_.synced(id));
+    EXPECT_EQ(slow.text, "+a");
+    slow.is_ready = true;
+    pump();
+    EXPECT_TRUE(hub_.synced(id));
+    EXPECT_EQ(std::count(slow.text.begin(), slow.text.end(), 'b'), 2000);
+    put("c", "1");
+    flush();
+    EXPECT_TRUE(slow.text.ends_with("+c"));
+}
+
+TEST_F(WatchHubTest, StartsFromThePastAndFromTheFuture) {
+    put("a", "1");  // 2
+    put("a", "2");  // 3
+    Sink past, future;
+    watch(&past, "a", "", 3);
+    watch(&future, "a", "", 6);
+    events_.clear();
+    pump();
+    EXPECT_EQ(past.text, "+a!");
+    for (int i = 0; i < 3; ++i)
+        put("a", "3");  // 4, 5, 6
+    flush();
+    EXPECT_EQ(past.text, "+a! +a! +a! +a!");
+    EXPECT_EQ(future.text, "+a!");
+}
+
+TEST_F(WatchHubTest, ACompactedStartIsToldWithTheRevision) {
+    for (int i = 0; i < 5; ++i)
+        put("a", "1");
+    events_.clear();
+    ASSERT_TRUE(store_->compact(5));
+    Sink before, at;
+    watch(&before, "a", "", 4);
+    watch(&at, "a", "", 5);
+    pump();
+    EXPECT_EQ(before.compacted_at, 5);
+    EXPECT_EQ(at.compacted_at, 0);
+    EXPECT_EQ(at.text, "+a +a!");  // the first one's predecessor is compacted
+    EXPECT_EQ(hub_.size(), 1U);
+}
+
+TEST_F(WatchHubTest, AQuietWatcherThatTurnsSlowLateIsNotTakenForCompacted) {
+    Sink quiet;
+    watch(&quiet, "q");
+    for (int i = 0; i < 5; ++i)
+        put("a", "1");
+    flush();
+    ASSERT_TRUE(store_->compact(store_->revision()));
+    quiet.is_ready = false;
+    put("q", "1");
+    flush();
+    quiet.is_ready = true;
+    pump();
+    EXPECT_EQ(quiet.compacted_at, 0);
+    EXPECT_EQ(quiet.text, "+q");
+}
+
+}  // namespace
+}  // namespace kvstore
