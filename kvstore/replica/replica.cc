@@ -425,14 +425,14 @@ void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
     }
     const auto it = changes.find(r.context);
     if (it == changes.end()) return;
-    if (r.reject == Reject::kChangePending || r.reject == Reject::kTransferring ||
-        r.reject == Reject::kNotLeader) {
+    if (r.reason == Reject::kChangePending || r.reason == Reject::kTransferring ||
+        r.reason == Reject::kNotLeader) {
         it->second.waiting = true;
         return;
     }
     MembersCallback done = std::move(it->second.done);
     changes.erase(it);
-    done(error_for(r.reject));
+    done(error_for(r.reason));
 }
 
 void Replica::Impl::fail_all(const base::Error& error) {
