@@ -19,6 +19,10 @@
 #include "kvstore/replica/state_machine.h"
 #include "raft/core/types.h"
 
+namespace raft {
+class Core;
+}
+
 namespace kvstore {
 
 struct Member {
@@ -123,6 +127,9 @@ class Replica {
 
     // Hands leadership over if it has it, refuses new work, fails what is pending.
     void stop(base::UniqueFunction<void()> stopped);
+
+    // The consensus core, to look at: metrics, tests.
+    const raft::Core& core() const;
 
     struct Impl;
 
