@@ -39,7 +39,8 @@ Pki make_pki() {
     put(p.server, p.dir + "/server");
     put(p.alice, p.dir + "/alice");
     put(p.stranger, p.dir + "/stranger");
-    std::atexit([] { shell("rm -rf " + pki().dir); });
+    static const std::string* const kDir = new std::string(p.dir);  // outlives the statics
+    std::atexit([] { shell("rm -rf " + *kDir); });
     return p;
 }
 
@@ -298,7 +299,8 @@ ServerStats TestServer::stats() {
 }
 
 std::string TestServer::url(const std::string& path) const {
-    return (tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port_) + path;
+    return (tls_ ? "'https://127.0.0.1:" : "'http://127.0.0.1:") + std::to_string(port_) + path +
+           "'";
 }
 
 std::string shell(const std::string& command) {
