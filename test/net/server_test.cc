@@ -312,7 +312,7 @@ TEST(Server, ASlowReaderIsBoundedAndThenCutOff) {
         TestServer s(o);
         // curl with a rate limit: takes its bytes, slowly.
         curl(std::string(h2 ? "--http2-prior-knowledge" : "--http1.1") +
-             " --limit-rate 10k -o /dev/null " + s.url("/flood"));
+             " --max-time 2 --limit-rate 10k -o /dev/null " + s.url("/flood"));
         EXPECT_EQ(s.seen.exhausted.load(), 1);
         EXPECT_LE(s.seen.peak.load(), 1U << 20);
         EXPECT_GT(s.seen.peak.load(), 900'000U);

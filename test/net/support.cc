@@ -234,7 +234,7 @@ base::Awaitable<void> grpc_count(std::shared_ptr<GrpcStream> s) {
     s->finish();
 }
 
-void add_methods(GrpcService& grpc, base::Loop& loop, Seen* seen) {
+void add_methods(GrpcService& grpc, Seen* seen) {
     grpc.unary("/t.T/Echo", [](std::shared_ptr<GrpcCall> call, std::string_view message) {
         call->respond(message);
     });
@@ -245,11 +245,9 @@ void add_methods(GrpcService& grpc, base::Loop& loop, Seen* seen) {
         call->respond(call->metadata("token"));
     });
     grpc.unary("/t.T/Drop", [](std::shared_ptr<GrpcCall>, std::string_view) {});
-    grpc.unary("/t.T/Never", [seen, &loop](std::shared_ptr<GrpcCall> call, std::string_view) {
+    grpc.unary("/t.T/Never", [seen](std::shared_ptr<GrpcCall> call, std::string_view) {
         call->on_close([seen] { ++seen->closed; });
-        // Holds the call for a long time.
-        auto timer = std::make_shared<base::Timer>(loop);
-        timer->after(base::Millis(3000), [call, timer] {});
+        seen->held.push_back(std::move(call));
     });
     grpc.streaming("/t.T/Chat",
                    [seen](std::shared_ptr<GrpcStream> s) { return grpc_chat(std::move(s), seen); });
@@ -263,7 +261,7 @@ TestServer::TestServer(ServerOptions options) : tls_(options.tls.has_value()) {
     loop.start();
     loop.run_and_wait([&] {
         grpc_ = std::make_unique<GrpcService>(loop, 1 << 20);
-        add_methods(*grpc_, loop, &seen);
+        add_methods(*grpc_, &seen);
         ServerHandlers http;
         http.on_exchange = [this](std::shared_ptr<Exchange> e) {
             return counted_route(std::move(e), &seen);
@@ -283,6 +281,7 @@ TestServer::TestServer(ServerOptions options) : tls_(options.tls.has_value()) {
 TestServer::~TestServer() {
     stop(base::Millis(0));
     loop.run_and_wait([&] {
+        seen.held.clear();
         server_.reset();
         grpc_.reset();
     });

@@ -51,11 +51,12 @@ ClientTls client_tls(const KeyPair* identity = nullptr);
 
 // What the handlers of a TestServer have seen.
 struct Seen {
-    std::atomic<int> closed{0};        // on_close ran
-    std::atomic<int> exhausted{0};     // write() said ResourceExhausted
-    std::atomic<int> cancelled{0};     // a read failed with Cancelled
-    std::atomic<std::size_t> peak{0};  // most bytes queued
-    std::atomic<int> running{0};       // handlers that have not ended
+    std::atomic<int> closed{0};                   // on_close ran
+    std::atomic<int> exhausted{0};                // write() said ResourceExhausted
+    std::atomic<int> cancelled{0};                // a read failed with Cancelled
+    std::atomic<std::size_t> peak{0};             // most bytes queued
+    std::atomic<int> running{0};                  // handlers that have not ended
+    std::vector<std::shared_ptr<GrpcCall>> held;  // calls that nobody answers; on the loop
 };
 
 class TestServer {
