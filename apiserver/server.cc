@@ -100,7 +100,7 @@ base::Status ApiServer::authorize(const RequestContext& context) const {
     request.path = info.path;
     if (authorizer_.authorize(context.user, request).allowed) return {};
     const std::string why = denial_message(context.user, request);
-    if (!info.is_resource) return api::forbidden_path(why);
+    if (!info.is_resource) return api::forbidden("", "", why);
     const std::string qualified = info.api_group.empty() ? info.resource : info.resource + "." + info.api_group;
     return api::forbidden(qualified, info.name, why);
 }
@@ -146,15 +146,15 @@ base::Task<void> ApiServer::serve_other(std::shared_ptr<RequestContext> context)
     if (serve_health(*this, *context)) co_return base::Status();
     CO_TRY(const bool served, co_await serve_discovery(*this, context));
     if (served) co_return base::Status();
-    co_return api::path_not_found();
+    co_return api::no_such_path();
 }
 
 base::Task<void> ApiServer::dispatch_resource(std::shared_ptr<RequestContext> context) {
     const auto& info = context->info;
     context->resource = api::find_resource(info.api_group, info.api_version, info.resource);
-    if (context->resource == nullptr) co_return api::path_not_found();
+    if (context->resource == nullptr) co_return api::no_such_path();
     const auto& resource = *context->resource;
-    if (!resource.namespaced && !info.namespace_.empty() && info.resource != "namespaces") co_return api::path_not_found();
+    if (!resource.namespaced && !info.namespace_.empty() && info.resource != "namespaces") co_return api::no_such_path();
     if (info.resource == "namespaces") context->info.namespace_.clear();
     CO_TRY(context->accepted, negotiate(context->exchange->header("accept"), true));
     if (info.verb == "create" && is_review(resource)) co_return co_await handle_review(*this, context);
@@ -167,7 +167,7 @@ base::Task<void> ApiServer::dispatch_resource(std::shared_ptr<RequestContext> co
 
     if (!info.subresource.empty()) {
         const auto* sub = resource.subresource(info.subresource);
-        if (sub == nullptr) co_return api::path_not_found();
+        if (sub == nullptr) co_return api::no_such_path();
         if (std::find(sub->verbs.begin(), sub->verbs.end(), info.verb) == sub->verbs.end())
             co_return api::method_not_supported(resource.qualified(), info.verb);
         const bool same_kind = info.subresource == "status" || info.subresource == "finalize" || info.subresource == "approval" ||

@@ -1,15 +1,12 @@
 // Discovery: which groups, versions and resources there are, in the old form (a document a group version) and in the
 // aggregated one (everything in one), and the OpenAPI documents.
 
-#include <openssl/evp.h>
-
 #include <boost/json.hpp>
 #include <map>
 
 #include "api/openapi.h"
 #include "api/status.h"
 #include "apiserver/server.h"
-#include "base/bytes.h"
 
 namespace apiserver {
 
@@ -125,30 +122,11 @@ json::object aggregated(bool legacy) {
     return {{"kind", "APIGroupDiscoveryList"}, {"apiVersion", "apidiscovery.k8s.io/v2"}, {"metadata", json::object{}}, {"items", std::move(groups)}};
 }
 
-std::string hash_of(std::string_view bytes) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha512(), nullptr);
-    std::string hex = base::hex_encode(std::string_view(reinterpret_cast<char*>(digest), size));
-    for (auto& c : hex) c = static_cast<char>(std::toupper(c));
-    return hex;
-}
-
 // A document that never changes while the process runs: made at the first asking.
 const std::string& document(const std::string& key, const std::function<std::string()>& make) {
     static auto* documents = new std::map<std::string, std::string>;
     const auto it = documents->find(key);
     return it != documents->end() ? it->second : documents->emplace(key, make()).first->second;
-}
-
-json::object openapi_index() {
-    json::object paths;
-    for (const auto& gv : group_versions()) {
-        const std::string path = gv.group.empty() ? "api/" + std::string(gv.version) : "apis/" + std::string(gv.group) + "/" + std::string(gv.version);
-        const std::string& body = document("/openapi/v3/" + path, [&] { return api::openapi_v3(gv.group, gv.version); });
-        paths[path] = json::object{{"serverRelativeURL", "/openapi/v3/" + path + "?hash=" + hash_of(body)}};
-    }
-    return {{"paths", std::move(paths)}};
 }
 
 const GroupVersion* find_group_version(std::string_view group, std::string_view version) {
@@ -167,16 +145,15 @@ bool serve_openapi(RequestContext& context, std::string_view path) {
         respond_json(context, 200, document("v2", [] { return api::openapi_v2_json(); }));
         return true;
     }
-    if (path == "/openapi/v3") return respond_json(context, 200, json::serialize(openapi_index())), true;
+    if (path == "/openapi/v3")
+        return respond_json(context, 200, document("v3", [] { return api::openapi_v3_index(); })), true;
     constexpr std::string_view kPrefix = "/openapi/v3/";
     if (!path.starts_with(kPrefix)) return false;
-    for (const auto& gv : group_versions()) {
-        const std::string name = gv.group.empty() ? "api/" + std::string(gv.version) : "apis/" + std::string(gv.group) + "/" + std::string(gv.version);
-        if (path.substr(kPrefix.size()) != name) continue;
-        respond_json(context, 200, document(std::string(path), [&] { return api::openapi_v3(gv.group, gv.version); }));
-        return true;
-    }
-    return false;
+    const std::string name(path.substr(kPrefix.size()));
+    const auto paths = api::openapi_v3_paths();
+    if (std::find(paths.begin(), paths.end(), name) == paths.end()) return false;
+    respond_json(context, 200, document(std::string(path), [&] { return api::openapi_v3(name).value_or("{}"); }));
+    return true;
 }
 
 // A path of discovery in the old form; empty when it is none.

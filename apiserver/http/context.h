@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "api/codec/json.h"
 #include "api/scheme.h"
 #include "apiserver/auth/user.h"
 #include "apiserver/http/negotiate.h"

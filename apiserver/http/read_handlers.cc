@@ -223,7 +223,9 @@ base::Task<void> handle_get(ApiServer& server, std::shared_ptr<RequestContext> c
     const auto& info = context->info;
     CachedPtr object;
     if (info.param("resourceVersion") == "0") object = server.caches().of(*context->resource).find(context->resource->storage_key(info.namespace_, info.name));
-    if (!object) CO_TRY(object, co_await server.registry().get(*context->resource, info.namespace_, info.name));
+    if (!object) {
+        CO_TRY(object, co_await server.registry().get(*context->resource, info.namespace_, info.name));
+    }
     const auto held = object->object();
     if (!held) co_return base::internal_error("the stored object cannot be read");
     if (context->accepted.as == "Table") {

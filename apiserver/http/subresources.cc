@@ -35,13 +35,13 @@ base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_na
     const auto& pods = api::resource_of<core::Pod>();
     Registry::Transform assign = [binding, node, &pods](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
         const auto& pod = api::as<core::Pod>(current);
-        const std::string& name = pod.metadata().name();
+        const std::string& pod_name = pod.metadata().name();
         if (!binding->metadata().uid().empty() && binding->metadata().uid() != pod.metadata().uid())
-            return api::conflict(pods.qualified(), name, "Precondition failed: UID in precondition: " + binding->metadata().uid() +
+            return api::conflict(pods.qualified(), pod_name, "Precondition failed: UID in precondition: " + binding->metadata().uid() +
                                                              ", UID in object meta: " + pod.metadata().uid());
-        if (api::is_deleting(pod)) return api::conflict(pods.qualified(), name, "pod " + name + " is being deleted, cannot be assigned to a host");
+        if (api::is_deleting(pod)) return api::conflict(pods.qualified(), pod_name, "pod " + pod_name + " is being deleted, cannot be assigned to a host");
         if (!pod.spec().nodename().empty())
-            return api::conflict(pods.qualified(), name, "pod " + name + " is already assigned to node \"" + pod.spec().nodename() + "\"");
+            return api::conflict(pods.qualified(), pod_name, "pod " + pod_name + " is already assigned to node \"" + pod.spec().nodename() + "\"");
         auto out = api::clone(current);
         auto* bound = static_cast<core::Pod*>(out.get());
         bound->mutable_spec()->set_nodename(node);

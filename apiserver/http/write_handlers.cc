@@ -7,6 +7,7 @@
 #include "api/patch/patch.h"
 #include "api/status.h"
 #include "apiserver/http/handlers.h"
+#include "apiserver/registry/strategy.h"
 #include "apiserver/server.h"
 
 namespace apiserver {
