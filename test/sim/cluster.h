@@ -91,7 +91,11 @@ class Cluster {
 
     // What the judge knows.
     std::map<raft::Term, raft::NodeId> leaders_;
-    std::map<raft::Index, raft::Term> committed_;  // applied somewhere
+    struct Committed {
+        raft::Term term;     // the entry's
+        raft::Term seen_in;  // of the member that was first seen to have it applied
+    };
+    std::map<raft::Index, Committed> committed_;
     std::vector<std::uint64_t> operations_{0};     // the write id of each operation
     std::map<std::uint64_t, std::uint64_t> operation_of_;
     std::uint64_t last_write_ = 0;

@@ -12,9 +12,9 @@ void Cluster::judge() {
         if (!node->up()) continue;
         const raft::Core& core = node->replica->core();
         const raft::Position applied = node->machine->applied();
-        const auto [it, first] = committed_.emplace(applied.index, applied.term);
-        if (!first && it->second != applied.term)
-            fail(fmt::format("entry {} applied with terms {} and {}", applied.index, it->second,
+        const auto [it, first] = committed_.emplace(applied.index, Committed{applied.term, core.term()});
+        if (!first && it->second.term != applied.term)
+            fail(fmt::format("entry {} applied with terms {} and {}", applied.index, it->second.term,
                              applied.term));
         if (!core.is_leader()) continue;
         const auto [known, is_new] = leaders_.emplace(core.term(), id);
@@ -32,7 +32,7 @@ void Cluster::judge() {
 void Cluster::judge_leader(const Node& node) {
     const raft::Log& log = node.replica->core().log();
     for (auto it = committed_.lower_bound(log.base().index); it != committed_.end(); ++it)
-        if (log.term(it->first) != it->second)
+        if (log.term(it->first) != it->second.term && it->second.seen_in <= node.replica->term())
             return fail(fmt::format("leader {} of term {} lacks the committed entry {}", node.id,
                                     node.replica->term(), it->first));
 }
