@@ -1,8 +1,9 @@
 #pragma once
-// Blocking calls for command lines: one coroutine on a loop of its own, the answer when it is done. Main thread.
+// Blocking calls for command lines and start-up: a coroutine on a loop, the answer when it is done. Main thread.
 
 #include <boost/asio/co_spawn.hpp>
 #include <functional>
+#include <future>
 
 #include "base/coro.h"
 
@@ -26,6 +27,13 @@ base::Result<T> run_blocking(Make make) {
     boost::asio::co_spawn(loop.context(), store_result<T>(make(loop), out, &loop), [](std::exception_ptr) {});
     loop.run();
     return std::move(*out);
+}
+
+// Runs a coroutine on a loop from another thread, and waits for it.
+inline void run_on(base::Loop& loop, std::function<base::Awaitable<void>()> make) {
+    std::promise<void> done;
+    loop.post([&] { boost::asio::co_spawn(loop.context(), make(), [&done](std::exception_ptr) { done.set_value(); }); });
+    done.get_future().wait();
 }
 
 }  // namespace tools

@@ -9,8 +9,9 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "tools/api_role.h"
 #include "tools/config.h"
-#include "tools/roles.h"
+#include "tools/store_role.h"
 
 namespace {
 
