@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "kvstore/replica/replica.h"
 #include "raft/transport/tcp_peers.h"
+#include "raft/wal/disk.h"
 
 namespace kvstore {
 
