@@ -35,6 +35,8 @@ base::Result<std::unique_ptr<ReplicaHost>> ReplicaHost::open(base::Loop& loop, H
     return host;
 }
 
+ReplicaHost::ReplicaHost(base::Loop& loop) : clock_(loop) {}
+
 ReplicaHost::~ReplicaHost() {
     replica_.reset();
 }

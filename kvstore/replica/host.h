@@ -46,7 +46,7 @@ class ReplicaHost {
     std::uint16_t peer_port() const { return peers_->port(); }
 
   private:
-    explicit ReplicaHost(base::Loop& loop) : clock_(loop) {}
+    explicit ReplicaHost(base::Loop& loop);
 
     AsioClock clock_;
     std::unique_ptr<raft::Disk> disk_;

@@ -1,0 +1,108 @@
+// coxswain: a Kubernetes master. Command line, wiring and signals; everything else stands in the rooms.
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <pthread.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "base/log.h"
+#include "tools/api_role.h"
+#include "tools/config.h"
+#include "tools/store_role.h"
+
+namespace {
+
+using tools::Config;
+using tools::FlagGroups;
+
+int fail(const base::Error& error) {
+    fmt::print(stderr, "coxswain: {}\n", error.message);
+    return 1;
+}
+
+void block_signals(sigset_t* set) {
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    // Before any thread is made, so that all of them have it.
+    pthread_sigmask(SIG_BLOCK, set, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+void wait_for_signal(const sigset_t& set) {
+    int signal = 0;
+    sigwait(&set, &signal);
+    LOG_INFO("main", "stopping on signal {}", signal);
+}
+
+int run_store(const Config& config, const sigset_t& signals) {
+    auto store = tools::StoreRole::start(config);
+    if (!store) return fail(store.error());
+    wait_for_signal(signals);
+    return 0;
+}
+
+int run_apiserver(const Config& config, const sigset_t& signals) {
+    auto api = tools::ApiRole::start(config, nullptr);
+    if (!api) return fail(api.error());
+    wait_for_signal(signals);
+    return 0;
+}
+
+int run_server(const Config& config, const sigset_t& signals) {
+    auto store = tools::StoreRole::start(config);
+    if (!store) return fail(store.error());
+    auto api = tools::ApiRole::start(config, store->get());
+    if (!api) return fail(api.error());
+    wait_for_signal(signals);
+    (*api)->stop();
+    (*store)->stop();
+    return 0;
+}
+
+struct Command {
+    const char* name;
+    const char* help;
+    FlagGroups groups;
+    int (*run)(const Config&, const sigset_t&);
+};
+
+const Command kCommands[] = {
+    {"server", "a whole master member: store, API server, scheduler and controllers in one process",
+     {.store = true, .api = true, .election = true}, run_server},
+    {"store", "a member of the replicated store alone, with the etcd v3 API", {.store = true}, run_store},
+    {"apiserver", "the Kubernetes API alone, on a store elsewhere", {.store_client = true, .api = true}, run_apiserver},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    // Few arenas: memory that one loop frees is there for the others, and an idle member stays small.
+    mallopt(M_ARENA_MAX, 2);
+    CLI::App app{"Coxswain: a Kubernetes master in one binary, its store included"};
+    app.require_subcommand(1);
+    app.set_version_flag("--version", "coxswain 0.1.0");
+    Config config;
+    std::vector<std::pair<CLI::App*, const Command*>> subcommands;
+    for (const auto& command : kCommands) {
+        auto* sub = app.add_subcommand(command.name, command.help);
+        tools::add_flags(*sub, config, command.groups);
+        subcommands.emplace_back(sub, &command);
+    }
+    CLI11_PARSE(app, argc, argv);
+    for (const auto& [sub, command] : subcommands) {
+        if (!sub->parsed()) continue;
+        if (auto valid = tools::validate(config, command->groups); !valid) return fail(valid.error());
+        base::LogLevel level = base::LogLevel::kInfo;
+        base::parse_log_level(config.log_level, &level);
+        base::set_log_level(level);
+        base::set_log_name(config.name);
+        sigset_t signals;
+        block_signals(&signals);
+        return command->run(config, signals);
+    }
+    return 2;
+}
