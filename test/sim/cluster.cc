@@ -104,9 +104,9 @@ void Cluster::start(Node& node) {
     if (node.initial) options.initial_members = initial_;
     options.tick = base::Millis(50);
     options.seed = world_.random.next();
-    options.wal_segment_bytes = 4096;
-    options.compact_log_bytes = 16384;
-    options.keep_entries = world_.random.below(30);
+    options.wal_segment_bytes = 2048;
+    options.compact_log_bytes = 6144;
+    options.keep_entries = world_.random.below(10);
     options.snapshot_chunk_bytes = 200;
     options.request_timeout = base::Millis(3000);
     auto replica = kvstore::Replica::open(options, *node.machine,

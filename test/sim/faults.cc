@@ -18,7 +18,7 @@ void Cluster::fault_loop() {
 
 void Cluster::one_fault() {
     base::Random& random = world_.random;
-    switch (random.below(14)) {
+    switch (random.below(16)) {
         case 0:
         case 1:
         case 2:
@@ -58,8 +58,18 @@ void Cluster::one_fault() {
                 node->disk->set_speed(slow ? 5000 : 100, slow ? 400000 : 2000);
             }
             return;
+        case 13:
+            // The moment that matters: applied here, durable only elsewhere.
+            for (auto& [id, node] : nodes_)
+                if (node->up() &&
+                    node->machine->applied().index > node->replica->core().log().stable()) {
+                    World::cover("crashes with the state ahead of the log");
+                    return crash(*node);
+                }
+            if (Node* lead = leader()) lead->disk->set_speed(50000, 400000);
+            return;
         default:
-            if (random.chance(1, 3)) return transfer();
+            if (random.chance(1, 4)) return transfer();
             return change_members();
     }
 }
@@ -97,7 +107,10 @@ void Cluster::change_members() {
     const std::vector<kvstore::Member> members = node->replica->members();
     kvstore::MembershipChange change;
     using Kind = kvstore::MembershipChange::Kind;
-    const std::uint64_t what = random.below(4);
+    bool learner = false;
+    for (const kvstore::Member& m : members)
+        learner = learner || m.learner;
+    const std::uint64_t what = learner && random.chance(1, 2) ? 2 : random.below(4);
     if (what < 2 && members.size() < 5) {
         change.kind = what == 0 ? Kind::kAddLearner : Kind::kAddVoter;
         auto fresh = std::make_unique<Node>();

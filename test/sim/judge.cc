@@ -12,10 +12,11 @@ void Cluster::judge() {
         if (!node->up()) continue;
         const raft::Core& core = node->replica->core();
         const raft::Position applied = node->machine->applied();
-        const auto [it, first] = committed_.emplace(applied.index, Committed{applied.term, core.term()});
+        const auto [it, first] =
+            committed_.emplace(applied.index, Committed{applied.term, core.term()});
         if (!first && it->second.term != applied.term)
-            fail(fmt::format("entry {} applied with terms {} and {}", applied.index, it->second.term,
-                             applied.term));
+            fail(fmt::format("entry {} applied with terms {} and {}", applied.index,
+                             it->second.term, applied.term));
         if (!core.is_leader()) continue;
         const auto [known, is_new] = leaders_.emplace(core.term(), id);
         if (known->second != id)

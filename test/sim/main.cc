@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <string>
 
@@ -53,6 +54,13 @@ Arguments parse(int argc, char** argv) {
     if (out.one && !counted) out.seeds = 1;
     out.one = out.seeds == 1;
     return out;
+}
+
+// A CHECK that fails ends the process: say which seed it was.
+char g_replay[128];
+void on_abort(int) {
+    std::fputs(g_replay, stdout);
+    std::fflush(stdout);
 }
 
 struct Outcome {
@@ -110,9 +118,12 @@ constexpr const char* kMustHappen[] = {"crashes",
 
 int main(int argc, char** argv) {
     const Arguments arguments = parse(argc, argv);
+    std::signal(SIGABRT, on_abort);
     base::set_log_level(arguments.verbose ? base::LogLevel::kInfo : base::LogLevel::kOff);
     for (std::uint64_t i = 0; i < arguments.seeds; ++i) {
         const std::uint64_t seed = arguments.seed + i;
+        fmt::format_to_n(g_replay, sizeof g_replay - 1, "replay: sim --seed {} --verbose\n{}", seed,
+                         '\0');
         const Outcome first = run(seed, arguments.verbose);
         Outcome second = first;
         if (i % 50 == 0 && !arguments.verbose) second = run(seed, false);
