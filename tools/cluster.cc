@@ -65,9 +65,9 @@ bool alive(int pid) {
 
 base::Task<net::Response> http_get(base::Loop* loop, std::string url, std::optional<net::ClientTls> tls) {
     net::ClientOptions options;
-    CO_TRY(options.endpoint, net::Endpoint::parse(url));
-    options.tls = std::move(tls);
     const auto slash = url.find('/', url.find("://") + 3);
+    CO_TRY(options.endpoint, net::Endpoint::parse(url.substr(0, slash)));
+    options.tls = std::move(tls);
     net::HttpClient client(*loop, std::move(options));
     net::Request request;
     request.target = slash == std::string::npos ? "/" : url.substr(slash);
@@ -84,10 +84,7 @@ base::Task<std::string> grpc_call(base::Loop* loop, std::string url, std::option
 }
 
 base::Result<net::Response> get(std::string url, std::optional<net::ClientTls> tls) {
-    return run_blocking<net::Response>([&](base::Loop& loop) {
-        // The address of the server is not a path of it.
-        return http_get(&loop, url, tls);
-    });
+    return run_blocking<net::Response>([&](base::Loop& loop) { return http_get(&loop, url, tls); });
 }
 
 }  // namespace
@@ -182,7 +179,7 @@ base::Status Cluster::make_configurations() const {
         TRY_VOID(base::make_directories(options_.directory + "/haproxy", 0700));
         std::string text = fmt::format(
             "# API servers are active-active: connections are spread over those that say they are ready.\n"
-            "global\n    maxconn 20000\n"
+            "global\n    maxconn 4000\n"
             "defaults\n    mode tcp\n    timeout connect 2s\n    timeout client 300s\n    timeout server 300s\n    timeout check 2s\n    option redispatch\n    retries 3\n"
             "frontend kubernetes\n    bind {}:{}\n    default_backend masters\n"
             "backend masters\n    balance roundrobin\n    option httpchk GET /readyz\n    http-check expect status 200\n"
@@ -365,6 +362,18 @@ base::Status Cluster::wait_ready(base::Millis timeout) const {
         }
     }
     return {};
+}
+
+base::Status Cluster::wait_api(base::Millis timeout) const {
+    const auto until = std::chrono::steady_clock::now() + timeout;
+    for (;;) {
+        const auto ready = get(api_url() + "/readyz", admin_tls());
+        if (ready && ready->status == 200) return {};
+        if (options_.haproxy && pid_of("haproxy") == 0) return base::unavailable("haproxy has ended; " + log_of("haproxy") + " says why");
+        if (std::chrono::steady_clock::now() > until)
+            return base::unavailable(api_url() + " does not answer: " + (ready ? std::string(ready->text()) : ready.error().message));
+        std::this_thread::sleep_for(base::Millis(50));
+    }
 }
 
 }  // namespace tools

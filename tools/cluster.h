@@ -80,6 +80,8 @@ class Cluster {
     std::string lease_holder(const std::string& lease) const;
     // Until every member that runs answers /readyz, or Unavailable.
     base::Status wait_ready(base::Millis timeout) const;
+    // Until api_url() answers: through the load balancer, where there is one.
+    base::Status wait_api(base::Millis timeout) const;
 
   private:
     explicit Cluster(ClusterOptions options) : options_(std::move(options)) {}

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <csignal>
+#include <filesystem>
 
 #include "tools/cluster.h"
 
@@ -32,6 +33,7 @@ base::Status up(ClusterOptions options) {
     TRY_VOID(cluster.wait_ready(kReadyTimeout));
     fmt::print(stderr, "all {} members are ready\n", cluster.members().size());
     TRY_VOID(cluster.start_haproxy());
+    TRY_VOID(cluster.wait_api(kReadyTimeout));
     TRY_VOID(cluster.start_hollow_nodes());
     fmt::print("export KUBECONFIG={}\nkubectl get nodes\n", cluster.kubeconfig_path());
     return {};

@@ -77,32 +77,36 @@ const Command kCommands[] = {
     {"apiserver", "the Kubernetes API alone, on a store elsewhere", {.store_client = true, .api = true}, run_apiserver},
 };
 
+int usage(std::FILE* out) {
+    fmt::print(out, "Coxswain: a Kubernetes master in one binary, its store included\n\nusage: coxswain COMMAND [flags]; coxswain COMMAND --help tells the flags\n\n");
+    for (const auto& command : kCommands) fmt::print(out, "  {:<14} {}\n", command.name, command.help);
+    return out == stdout ? 0 : 2;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     // Few arenas: memory that one loop frees is there for the others, and an idle member stays small.
     mallopt(M_ARENA_MAX, 2);
-    CLI::App app{"Coxswain: a Kubernetes master in one binary, its store included"};
-    app.require_subcommand(1);
-    app.set_version_flag("--version", "coxswain 0.1.0");
-    Config config;
-    std::vector<std::pair<CLI::App*, const Command*>> subcommands;
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (first == "--version") return fmt::print("coxswain 0.1.0\n"), 0;
+    if (first == "--help" || first == "-h" || first == "help") return usage(stdout);
     for (const auto& command : kCommands) {
-        auto* sub = app.add_subcommand(command.name, command.help);
-        tools::add_flags(*sub, config, command.groups);
-        subcommands.emplace_back(sub, &command);
-    }
-    CLI11_PARSE(app, argc, argv);
-    for (const auto& [sub, command] : subcommands) {
-        if (!sub->parsed()) continue;
-        if (auto valid = tools::validate(config, command->groups); !valid) return fail(valid.error());
+        if (command.name != first) continue;
+        // An App of its own: only the outermost one reads a configuration file.
+        CLI::App app{command.help, std::string("coxswain ") + command.name};
+        Config config;
+        tools::add_flags(app, config, command.groups);
+        CLI11_PARSE(app, argc - 1, argv + 1);
+        if (auto valid = tools::validate(config, command.groups); !valid) return fail(valid.error());
         base::LogLevel level = base::LogLevel::kInfo;
         base::parse_log_level(config.log_level, &level);
         base::set_log_level(level);
         base::set_log_name(config.name);
         sigset_t signals;
         block_signals(&signals);
-        return command->run(config, signals);
+        return command.run(config, signals);
     }
-    return 2;
+    if (!first.empty()) fmt::print(stderr, "coxswain: there is no command {}\n\n", first);
+    return usage(stderr);
 }
