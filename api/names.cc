@@ -2,129 +2,234 @@
 
 #include <fmt/format.h>
 
-namespace api {
+#include <initializer_list>
+#include <utility>
 
+namespace api {
 namespace {
 
-bool lower(char c) { return c >= 'a' && c <= 'z'; }
-bool digit(char c) { return c >= '0' && c <= '9'; }
-bool upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool lower_alnum(char c) { return lower(c) || digit(c); }
-bool alnum(char c) { return lower_alnum(c) || upper(c); }
+constexpr std::size_t kMaxLabel = 63;
+constexpr std::size_t kMaxSubdomain = 253;
+constexpr std::size_t kMaxPortName = 15;
 
-// [a-z0-9]([-a-z0-9]*[a-z0-9])?
+bool is_lower(char c) {
+    return c >= 'a' && c <= 'z';
+}
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+bool is_alnum(char c) {
+    return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z');
+}
+bool is_lower_alnum(char c) {
+    return is_lower(c) || is_digit(c);
+}
+
+// Not empty; `ends` holds for the first and the last character, `inside` for those between.
+template <class Ends, class Inside>
+bool made_of(std::string_view s, Ends ends, Inside inside) {
+    if (s.empty() || !ends(s.front()) || !ends(s.back())) return false;
+    for (const char c : s)
+        if (!inside(c)) return false;
+    return true;
+}
+
 bool is_label(std::string_view s) {
-    if (s.empty() || !lower_alnum(s.front()) || !lower_alnum(s.back())) return false;
-    for (char c : s)
-        if (!lower_alnum(c) && c != '-') return false;
-    return true;
+    return made_of(s, is_lower_alnum, [](char c) { return is_lower_alnum(c) || c == '-'; });
 }
 
-bool is_name(std::string_view s) {
-    if (s.empty() || !alnum(s.front()) || !alnum(s.back())) return false;
-    for (char c : s)
-        if (!alnum(c) && c != '-' && c != '_' && c != '.') return false;
-    return true;
+bool is_subdomain(std::string_view s) {
+    for (;;) {
+        const auto dot = s.find('.');
+        if (!is_label(s.substr(0, dot))) return false;
+        if (dot == std::string_view::npos) return true;
+        s.remove_prefix(dot + 1);
+    }
 }
 
-std::string too_long(std::size_t max) { return fmt::format("must be no more than {} characters", max); }
+bool is_name_part(std::string_view s) {
+    return made_of(s, is_alnum,
+                   [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; });
+}
 
-constexpr const char* kLabel =
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for "
-    "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-constexpr const char* kSubdomain =
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for "
-    "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-constexpr const char* kLabel1035 =
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex "
-    "used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
-constexpr const char* kQualified =
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-constexpr const char* kLabelValue =
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-    "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+std::string regex_error(std::string_view what, std::string_view pattern,
+                        std::initializer_list<std::string_view> examples) {
+    std::string out(what);
+    out += " (e.g. ";
+    for (bool more = false; const auto e : examples) {
+        if (std::exchange(more, true)) out += " or ";
+        out += fmt::format("'{}', ", e);
+    }
+    return out + fmt::format("regex used for validation is '{}')", pattern);
+}
+
+std::string too_many_characters(std::size_t n) {
+    return fmt::format("must be no more than {} characters", n);
+}
+std::string too_many_bytes(std::size_t n) {
+    return fmt::format("must be no more than {} bytes", n);
+}
+
+// Collects faults, as upstream joins them.
+class Faults {
+  public:
+    void add(bool wrong, std::string text) {
+        if (!wrong) return;
+        if (!all_.empty()) all_ += "; ";
+        all_ += text;
+    }
+    std::string take() { return std::move(all_); }
+
+  private:
+    std::string all_;
+};
+
+constexpr std::string_view kLabelPattern = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+constexpr std::string_view kNamePattern = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
+constexpr std::string_view kNameRule =
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character";
+
+std::string subdomain_rule() {
+    return regex_error(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+        "'.', and must start and end with an alphanumeric character",
+        fmt::format("{0}(\\.{0})*", kLabelPattern), {"example.com"});
+}
 
 }  // namespace
 
-std::string bad_dns1123_label(std::string_view text) {
-    if (text.size() > 63) return too_long(63);
-    return is_label(text) ? "" : kLabel;
+std::string bad_dns1123_label(std::string_view s) {
+    Faults faults;
+    faults.add(s.size() > kMaxLabel, too_many_characters(kMaxLabel));
+    if (!is_label(s))
+        faults.add(true, is_subdomain(s) ? "must not contain dots"
+                                         : regex_error("a lowercase RFC 1123 label must consist of "
+                                                       "lower case alphanumeric characters or '-', "
+                                                       "and must start and end with an "
+                                                       "alphanumeric character",
+                                                       kLabelPattern, {"my-name", "123-abc"}));
+    return faults.take();
 }
 
-std::string bad_dns1123_subdomain(std::string_view text) {
-    if (text.size() > 253) return too_long(253);
-    for (std::string_view rest = text;;) {
-        const auto dot = rest.find('.');
-        if (!is_label(rest.substr(0, dot))) return kSubdomain;
-        if (dot == std::string_view::npos) return {};
-        rest.remove_prefix(dot + 1);
-    }
+std::string bad_dns1123_subdomain(std::string_view s) {
+    Faults faults;
+    faults.add(s.size() > kMaxSubdomain, too_many_characters(kMaxSubdomain));
+    if (!is_subdomain(s)) faults.add(true, subdomain_rule());
+    return faults.take();
 }
 
-std::string bad_dns1035_label(std::string_view text) {
-    if (text.size() > 63) return too_long(63);
-    return is_label(text) && lower(text.front()) ? "" : kLabel1035;
+std::string bad_dns1035_label(std::string_view s) {
+    Faults faults;
+    faults.add(s.size() > kMaxLabel, too_many_characters(kMaxLabel));
+    if (!is_label(s) || !is_lower(s.front()))
+        faults.add(true, regex_error("a DNS-1035 label must consist of lower case alphanumeric "
+                                     "characters or '-', start with an alphabetic character, and "
+                                     "end with an alphanumeric character",
+                                     "[a-z]([-a-z0-9]*[a-z0-9])?", {"my-name", "abc-123"}));
+    return faults.take();
 }
 
-std::string bad_qualified_name(std::string_view text) {
-    const auto slash = text.find('/');
-    std::string_view name = text;
-    if (slash != std::string_view::npos) {
-        const auto prefix = text.substr(0, slash);
-        name = text.substr(slash + 1);
+std::string bad_qualified_name(std::string_view s) {
+    Faults faults;
+    std::string_view name = s;
+    if (const auto slash = s.find('/'); slash != std::string_view::npos) {
+        const auto prefix = s.substr(0, slash);
+        name = s.substr(slash + 1);
         if (name.find('/') != std::string_view::npos)
-            return std::string("a qualified name ") + kQualified + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-        if (prefix.empty()) return "prefix part must be non-empty";
-        if (auto wrong = bad_dns1123_subdomain(prefix); !wrong.empty()) return "prefix part " + wrong;
+            return "a valid label key " +
+                   regex_error(kNameRule, kNamePattern, {"MyName", "my.name", "123-abc"}) +
+                   " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+        if (prefix.empty())
+            faults.add(true, "prefix part must be non-empty");
+        else if (auto wrong = bad_dns1123_subdomain(prefix); !wrong.empty())
+            faults.add(true, "prefix part " + wrong);
     }
-    if (name.empty()) return "name part must be non-empty";
-    if (name.size() > 63) return "name part " + too_long(63);
-    return is_name(name) ? "" : kQualified;
+    faults.add(name.empty(), "name part must be non-empty");
+    faults.add(name.size() > kMaxLabel, "name part " + too_many_bytes(kMaxLabel));
+    if (!is_name_part(name))
+        faults.add(true, "name part " + regex_error(kNameRule, kNamePattern,
+                                                    {"MyName", "my.name", "123-abc"}));
+    return faults.take();
 }
 
-std::string bad_label_value(std::string_view text) {
-    if (text.size() > 63) return too_long(63);
-    return text.empty() || is_name(text) ? "" : kLabelValue;
+std::string bad_label_value(std::string_view s) {
+    Faults faults;
+    faults.add(s.size() > kMaxLabel, too_many_bytes(kMaxLabel));
+    if (!s.empty() && !is_name_part(s))
+        faults.add(true, regex_error(
+                             "a valid label must be an empty string or consist of alphanumeric "
+                             "characters, '-', '_' or '.', and must start and end with an "
+                             "alphanumeric character",
+                             fmt::format("({})?", kNamePattern), {"MyValue", "my_value", "12345"}));
+    return faults.take();
 }
 
-std::string bad_path_segment(std::string_view text) {
-    if (text == ".") return "may not be '.'";
-    if (text == "..") return "may not be '..'";
-    if (text.find('/') != std::string_view::npos) return "may not contain '/'";
-    if (text.find('%') != std::string_view::npos) return "may not contain '%'";
+std::string bad_path_segment(std::string_view s) {
+    if (s == "." || s == "..") return fmt::format("may not be '{}'", s);
+    Faults faults;
+    for (const char c : {'/', '%'})
+        faults.add(s.find(c) != std::string_view::npos, fmt::format("may not contain '{}'", c));
+    return faults.take();
+}
+
+namespace {
+
+// Names that are used as files must not lead elsewhere.
+void refuse_dots(std::string_view s, Faults* faults) {
+    if (s == "." || s == "..")
+        faults->add(true, fmt::format("must not be '{}'", s));
+    else
+        faults->add(s.starts_with(".."), "must not start with '..'");
+}
+
+bool is_key(std::string_view s) {
+    if (s.empty()) return false;
+    for (const char c : s)
+        if (!is_alnum(c) && c != '-' && c != '.' && c != '_') return false;
+    return true;
+}
+
+}  // namespace
+
+std::string bad_env_name(std::string_view s) {
+    if (s.empty()) return "environment variable name must be non-empty";
+    for (const char c : s)
+        if (c < ' ' || c > '~' || c == '=')
+            return "a valid environment variable name must consist only of printable ASCII "
+                   "characters other than '='";
     return {};
 }
 
-std::string bad_env_name(std::string_view text) {
-    if (text.empty()) return "environment variable name must not be empty";
-    for (char c : text)
-        if (c < 0x20 || c > 0x7E || c == '=') return "a valid environment variable name must consist only of printable ASCII characters other than '='";
-    return {};
+std::string bad_config_map_key(std::string_view s) {
+    Faults faults;
+    faults.add(s.size() > kMaxSubdomain, too_many_characters(kMaxSubdomain));
+    if (!is_key(s))
+        faults.add(true, regex_error("a valid config key must consist of alphanumeric characters, "
+                                     "'-', '_' or '.'",
+                                     "[-._a-zA-Z0-9]+", {"key.name", "KEY_NAME", "key-name"}));
+    refuse_dots(s, &faults);
+    return faults.take();
 }
 
-std::string bad_config_map_key(std::string_view text) {
-    if (text.size() > 253) return too_long(253);
-    if (text == "." || text == "..") return fmt::format("must not be '{}'", text);
-    for (char c : text)
-        if (!alnum(c) && c != '-' && c != '_' && c != '.')
-            return "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-    return text.empty() ? "a valid config key must not be empty" : "";
-}
-
-std::string bad_port_name(std::string_view text) {
-    if (text.size() > 15) return too_long(15);
+std::string bad_port_name(std::string_view s) {
+    Faults faults;
+    bool charset = !s.empty();
     bool letter = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        letter = letter || lower(text[i]);
-        if (!lower_alnum(text[i]) && text[i] != '-') return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
-        if (text[i] == '-' && i > 0 && text[i - 1] == '-') return "must not contain consecutive hyphens";
+    for (const char c : s) {
+        charset = charset && (is_lower_alnum(c) || c == '-');
+        letter = letter || is_lower(c);
     }
-    if (!letter) return "must contain at least one letter (a-z)";
-    if (text.front() == '-' || text.back() == '-') return "must not begin or end with a hyphen";
-    return {};
+    faults.add(s.size() > kMaxPortName, too_many_characters(kMaxPortName));
+    faults.add(!charset, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+    faults.add(!letter, "must contain at least one letter (a-z)");
+    faults.add(s.find("--") != std::string_view::npos, "must not contain consecutive hyphens");
+    faults.add(s.starts_with('-') || s.ends_with('-'), "must not begin or end with a hyphen");
+    return faults.take();
 }
 
-std::string bad_port_number(std::int64_t port) { return port >= 1 && port <= 65535 ? "" : "must be between 1 and 65535, inclusive"; }
+std::string bad_port_number(std::int64_t port) {
+    return port >= 1 && port <= 65535 ? std::string() : "must be between 1 and 65535, inclusive";
+}
 
 }  // namespace api

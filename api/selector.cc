@@ -6,128 +6,279 @@
 #include <charconv>
 #include <optional>
 
+#include "api/codec/reader.h"
 #include "api/names.h"
 #include "api/proto/meta_v1.pb.h"
+#include "api/v1.h"
 
 namespace api {
-
 namespace {
 
 using Op = LabelRequirement::Op;
 
-std::string trimmed(std::string_view s) {
-    while (!s.empty() && std::isspace(static_cast<unsigned char>(s.front()))) s.remove_prefix(1);
-    while (!s.empty() && std::isspace(static_cast<unsigned char>(s.back()))) s.remove_suffix(1);
-    return std::string(s);
+std::optional<std::int64_t> integer(std::string_view s) {
+    std::int64_t v = 0;
+    if (s.starts_with('+')) s.remove_prefix(1);
+    const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), v);
+    if (s.empty() || ec != std::errc() || end != s.data() + s.size()) return std::nullopt;
+    return v;
 }
 
-base::Error unparsable(std::string_view text, const std::string& why) {
-    return base::invalid_argument(fmt::format("unable to parse requirement: {} in \"{}\"", why, text));
-}
-
-base::Status check(const LabelRequirement& r) {
-    if (auto wrong = bad_qualified_name(r.key); !wrong.empty()) return base::invalid_argument(fmt::format("key: Invalid value: \"{}\": {}", r.key, wrong));
-    for (const auto& v : r.values)
-        if (auto wrong = bad_label_value(v); !wrong.empty()) return base::invalid_argument(fmt::format("values[0][{}]: Invalid value: \"{}\": {}", r.key, v, wrong));
-    return {};
-}
-
-// Splits at commas outside of parentheses.
-std::vector<std::string> split_terms(std::string_view text) {
-    std::vector<std::string> out;
-    std::string term;
-    int depth = 0;
-    for (char c : text) {
-        if (c == '(') ++depth;
-        if (c == ')') --depth;
-        if (c == ',' && depth == 0) {
-            out.push_back(std::move(term));
-            term.clear();
-            continue;
-        }
-        term += c;
-    }
-    out.push_back(std::move(term));
+std::string quoted(std::string_view s) {
+    std::string out;
+    codec::append_json_string(&out, s);
     return out;
 }
 
-// "a in (b, c)" and "a notin (b)"; nothing when the term is of another form.
-std::optional<base::Result<LabelRequirement>> set_term(const std::string& term) {
-    const auto open = term.find('(');
-    if (open == std::string::npos) return std::nullopt;
-    const std::string head = trimmed(term.substr(0, open));
-    const auto space = head.find_last_of(" \t");
-    if (space == std::string::npos || term.back() != ')') return unparsable(term, "found no operator before the values");
-    const std::string word = head.substr(space + 1);
-    LabelRequirement r;
-    r.key = trimmed(head.substr(0, space));
-    if (word != "in" && word != "notin") return unparsable(term, "found '" + word + "', expected: in, notin");
-    r.op = word == "in" ? Op::kIn : Op::kNotIn;
-    const std::string inside = term.substr(open + 1, term.size() - open - 2);
-    for (std::size_t at = 0;;) {
-        const auto comma = inside.find(',', at);
-        r.values.push_back(trimmed(inside.substr(at, comma == std::string::npos ? comma : comma - at)));
-        if (comma == std::string::npos) break;
-        at = comma + 1;
+base::Result<LabelRequirement> requirement(std::string key, Op op,
+                                           std::vector<std::string> values) {
+    if (auto wrong = bad_qualified_name(key); !wrong.empty())
+        return base::invalid_argument(
+            fmt::format("key: Invalid value: {}: {}", quoted(key), wrong));
+    if ((op == Op::kIn || op == Op::kNotIn) && values.empty())
+        return base::invalid_argument(
+            "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if ((op == Op::kGreater || op == Op::kLess) && !integer(values[i]))
+            return base::invalid_argument(
+                fmt::format("values[{}]: Invalid value: {}: for 'Gt', 'Lt' operators, the value "
+                            "must be an integer",
+                            i, quoted(values[i])));
+        if (auto wrong = bad_label_value(values[i]); !wrong.empty())
+            return base::invalid_argument(fmt::format("values[{}][{}]: Invalid value: {}: {}", i,
+                                                      key, quoted(values[i]), wrong));
     }
-    std::sort(r.values.begin(), r.values.end());
-    return r;
+    return LabelRequirement{std::move(key), op, std::move(values)};
 }
 
-base::Result<LabelRequirement> parse_term(const std::string& term) {
-    if (auto set = set_term(term)) return std::move(*set);
-    LabelRequirement r;
-    if (term[0] == '!' && term.find('=') == std::string::npos) {
-        r.key = trimmed(term.substr(1));
-        r.op = Op::kDoesNotExist;
-        return r;
+enum class Token {
+    kEnd,
+    kOpen,
+    kClose,
+    kComma,
+    kNot,
+    kDoubleEquals,
+    kEquals,
+    kNotEquals,
+    kGreater,
+    kLess,
+    kIn,
+    kNotIn,
+    kIdentifier,
+};
+
+struct Lexeme {
+    Token token = Token::kEnd;
+    std::string_view text;
+};
+
+std::vector<Lexeme> lex(std::string_view s) {
+    struct Symbol {
+        std::string_view text;
+        Token token;
+    };
+    static constexpr Symbol kSymbols[] = {
+        {"!=", Token::kNotEquals}, {"==", Token::kDoubleEquals}, {"(", Token::kOpen},
+        {")", Token::kClose},      {",", Token::kComma},         {"!", Token::kNot},
+        {"=", Token::kEquals},     {">", Token::kGreater},       {"<", Token::kLess}};
+    constexpr std::string_view kBlanks = " \t\r\n";
+    constexpr std::string_view kEnds = " \t\r\n=!(),<>";
+    std::vector<Lexeme> out;
+    for (;;) {
+        s.remove_prefix(std::min(s.find_first_not_of(kBlanks), s.size()));
+        if (s.empty()) break;
+        Lexeme next;
+        for (const auto& symbol : kSymbols) {
+            if (!s.starts_with(symbol.text)) continue;
+            next = {symbol.token, s.substr(0, symbol.text.size())};
+            break;
+        }
+        if (next.text.empty()) {
+            next = {Token::kIdentifier, s.substr(0, s.find_first_of(kEnds))};
+            if (next.text == "in") next.token = Token::kIn;
+            if (next.text == "notin") next.token = Token::kNotIn;
+        }
+        s.remove_prefix(next.text.size());
+        out.push_back(next);
     }
-    const auto at = term.find_first_of("=!<>");
-    if (at == std::string::npos) {
-        r.key = term;
-        r.op = Op::kExists;
-        if (r.key.find_first_of(" \t") != std::string::npos) return unparsable(term, "found '" + r.key.substr(r.key.find_last_of(" \t") + 1) + "', expected: in, notin, =, ==, !=, gt, lt");
-        return r;
-    }
-    r.key = trimmed(term.substr(0, at));
-    std::size_t length = 1;
-    if (term[at] == '!') {
-        if (at + 1 >= term.size() || term[at + 1] != '=') return unparsable(term, "found '!', expected: in, notin, =, ==, !=, gt, lt");
-        r.op = Op::kNotEquals;
-        length = 2;
-    } else if (term[at] == '=') {
-        r.op = Op::kEquals;
-        if (at + 1 < term.size() && term[at + 1] == '=') length = 2;
-    } else {
-        r.op = term[at] == '>' ? Op::kGreater : Op::kLess;
-    }
-    r.values.push_back(trimmed(term.substr(at + length)));
-    if (r.values[0].find_first_of("=!<>") != std::string::npos) return unparsable(term, "found '=', expected: identifier");
-    return r;
+    out.push_back({});
+    return out;
 }
 
-std::optional<std::int64_t> number(const std::string& text) {
-    std::int64_t out = 0;
-    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
-    return ec == std::errc() && end == text.data() + text.size() ? std::optional(out) : std::nullopt;
+class Parser {
+  public:
+    explicit Parser(std::string_view text) : lexemes_(lex(text)) {}
+
+    base::Result<std::vector<LabelRequirement>> run() {
+        std::vector<LabelRequirement> out;
+        for (;;) {
+            const Lexeme next = peek();
+            if (next.token == Token::kEnd) return out;
+            if (next.token != Token::kIdentifier && next.token != Token::kNot)
+                return found(next, "!, identifier, or 'end of string'");
+            auto one = parse_requirement();
+            if (!one)
+                return base::invalid_argument("unable to parse requirement: " +
+                                              one.error().message);
+            out.push_back(std::move(*one));
+            const Lexeme after = take();
+            if (after.token == Token::kEnd) return out;
+            if (after.token != Token::kComma) return found(after, "',' or 'end of string'");
+            const Lexeme more = peek();
+            if (more.token != Token::kIdentifier && more.token != Token::kNot)
+                return found(more, "identifier after ','");
+        }
+    }
+
+  private:
+    static base::Error found(const Lexeme& what, std::string_view expected) {
+        return base::invalid_argument(fmt::format("found '{}', expected: {}", what.text, expected));
+    }
+    // in and notin are words like any other where an operator cannot stand.
+    Lexeme peek(bool operators = false) const {
+        Lexeme out = lexemes_[at_];
+        if (!operators && (out.token == Token::kIn || out.token == Token::kNotIn))
+            out.token = Token::kIdentifier;
+        return out;
+    }
+    Lexeme take(bool operators = false) {
+        const Lexeme out = peek(operators);
+        if (at_ + 1 < lexemes_.size()) ++at_;
+        return out;
+    }
+
+    base::Result<LabelRequirement> parse_requirement() {
+        Lexeme key = take();
+        const bool negated = key.token == Token::kNot;
+        if (negated) key = take();
+        if (key.token != Token::kIdentifier) return found(key, "identifier");
+        const Lexeme next = peek();
+        if (negated) return requirement(std::string(key.text), Op::kDoesNotExist, {});
+        if (next.token == Token::kEnd || next.token == Token::kComma)
+            return requirement(std::string(key.text), Op::kExists, {});
+        TRY(const Op op, parse_operator());
+        TRY(auto values, op == Op::kIn || op == Op::kNotIn ? parse_set() : parse_one());
+        return requirement(std::string(key.text), op, std::move(values));
+    }
+
+    base::Result<Op> parse_operator() {
+        const Lexeme next = take(true);
+        switch (next.token) {
+            case Token::kIn:
+                return Op::kIn;
+            case Token::kNotIn:
+                return Op::kNotIn;
+            case Token::kEquals:
+            case Token::kDoubleEquals:
+                return Op::kEquals;
+            case Token::kNotEquals:
+                return Op::kNotEquals;
+            case Token::kGreater:
+                return Op::kGreater;
+            case Token::kLess:
+                return Op::kLess;
+            default:
+                return found(next, "in, notin, =, ==, !=, gt, lt");
+        }
+    }
+
+    base::Result<std::vector<std::string>> parse_set() {
+        const Lexeme open = take();
+        if (open.token != Token::kOpen)
+            return base::invalid_argument(fmt::format("found '{}' expected: '('", open.text));
+        std::vector<std::string> out;
+        if (peek().token == Token::kClose) return take(), out;
+        // Between two commas, and beside a parenthesis, stands the empty value.
+        for (;;) {
+            Lexeme next = take();
+            if (next.token == Token::kIdentifier) {
+                out.emplace_back(next.text);
+                next = take();
+            } else if (next.token == Token::kComma || next.token == Token::kClose) {
+                out.emplace_back();
+            } else {
+                return found(next, out.empty() ? "',', ')' or identifier" : "',', or identifier");
+            }
+            if (next.token == Token::kClose) return out;
+            if (next.token != Token::kComma) return found(next, "',' or ')'");
+        }
+    }
+
+    base::Result<std::vector<std::string>> parse_one() {
+        const Lexeme next = peek();
+        if (next.token == Token::kEnd || next.token == Token::kComma)
+            return std::vector<std::string>{""};
+        take();
+        if (next.token != Token::kIdentifier) return found(next, "identifier");
+        return std::vector<std::string>{std::string(next.text)};
+    }
+
+    std::vector<Lexeme> lexemes_;
+    std::size_t at_ = 0;
+};
+
+std::string to_text(const LabelRequirement& r) {
+    const std::string value = r.values.empty() ? "" : r.values[0];
+    switch (r.op) {
+        case Op::kIn:
+            return fmt::format("{} in ({})", r.key, fmt::join(r.values, ","));
+        case Op::kNotIn:
+            return fmt::format("{} notin ({})", r.key, fmt::join(r.values, ","));
+        case Op::kExists:
+            return r.key;
+        case Op::kDoesNotExist:
+            return "!" + r.key;
+        case Op::kEquals:
+            return r.key + "=" + value;
+        case Op::kNotEquals:
+            return r.key + "!=" + value;
+        case Op::kGreater:
+            return r.key + ">" + value;
+        case Op::kLess:
+            return r.key + "<" + value;
+    }
+    return {};
+}
+
+void sort_by_key(std::vector<LabelRequirement>* all) {
+    std::stable_sort(
+        all->begin(), all->end(),
+        [](const LabelRequirement& a, const LabelRequirement& b) { return a.key < b.key; });
+}
+
+template <class Map>
+bool matches_all(const std::vector<LabelRequirement>& all, const Map& labels) {
+    for (const auto& r : all) {
+        const auto it = labels.find(r.key);
+        if (!r.matches(it == labels.end() ? nullptr : &it->second)) return false;
+    }
+    return true;
 }
 
 }  // namespace
 
 bool LabelRequirement::matches(const std::string* value) const {
-    const bool among = value != nullptr && std::find(values.begin(), values.end(), *value) != values.end();
+    const auto among = [&] {
+        return std::find(values.begin(), values.end(), *value) != values.end();
+    };
     switch (op) {
         case Op::kIn:
-        case Op::kEquals: return among;
-        // A label that is not there has none of the values.
+        case Op::kEquals:
+            return value != nullptr && among();
         case Op::kNotIn:
-        case Op::kNotEquals: return !among;
-        case Op::kExists: return value != nullptr;
-        case Op::kDoesNotExist: return value == nullptr;
+        case Op::kNotEquals:
+            return value == nullptr || !among();
+        case Op::kExists:
+            return value != nullptr;
+        case Op::kDoesNotExist:
+            return value == nullptr;
         case Op::kGreater:
         case Op::kLess: {
-            const auto have = value == nullptr ? std::nullopt : number(*value);
-            const auto limit = values.empty() ? std::nullopt : number(values[0]);
+            if (value == nullptr) return false;
+            const auto have = integer(*value);
+            const auto limit = integer(values.at(0));
             return have && limit && (op == Op::kGreater ? *have > *limit : *have < *limit);
         }
     }
@@ -142,122 +293,136 @@ LabelSelector LabelSelector::nothing() {
 
 base::Result<LabelSelector> LabelSelector::parse(std::string_view text) {
     LabelSelector out;
-    if (trimmed(text).empty()) return out;
-    for (const auto& raw : split_terms(text)) {
-        const std::string term = trimmed(raw);
-        if (term.empty()) return unparsable(text, "found ',', expected: !, identifier, or 'end of string'");
-        TRY(LabelRequirement r, parse_term(term));
-        TRY_VOID(check(r));
-        out.requirements_.push_back(std::move(r));
-    }
-    std::stable_sort(out.requirements_.begin(), out.requirements_.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+    TRY(out.requirements_, Parser(text).run());
+    sort_by_key(&out.requirements_);
     return out;
 }
 
-base::Result<LabelSelector> LabelSelector::from(const ::k8s::io::apimachinery::pkg::apis::meta::v1::LabelSelector& selector) {
-    LabelSelector out = from_set(selector.matchlabels());
-    for (const auto& e : selector.matchexpressions()) {
-        LabelRequirement r;
-        r.key = e.key();
-        r.values.assign(e.values().begin(), e.values().end());
-        std::sort(r.values.begin(), r.values.end());
-        if (e.operator_() == "In")
-            r.op = Op::kIn;
-        else if (e.operator_() == "NotIn")
-            r.op = Op::kNotIn;
-        else if (e.operator_() == "Exists")
-            r.op = Op::kExists;
-        else if (e.operator_() == "DoesNotExist")
-            r.op = Op::kDoesNotExist;
-        else
-            return base::invalid_argument(fmt::format("\"{}\" is not a valid label selector operator", e.operator_()));
-        const bool needs_values = r.op == Op::kIn || r.op == Op::kNotIn;
-        if (needs_values && r.values.empty()) return base::invalid_argument("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
-        if (!needs_values && !r.values.empty()) return base::invalid_argument("values: Invalid value: values set must be empty for exists and does not exist");
-        TRY_VOID(check(r));
+base::Result<LabelSelector> LabelSelector::from(const meta::LabelSelector& selector) {
+    LabelSelector out;
+    for (const auto& [key, value] : selector.matchlabels()) {
+        TRY(auto r, requirement(key, Op::kEquals, {value}));
         out.requirements_.push_back(std::move(r));
     }
-    std::stable_sort(out.requirements_.begin(), out.requirements_.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+    std::sort(out.requirements_.begin(), out.requirements_.end(),
+              [](const LabelRequirement& a, const LabelRequirement& b) { return a.key < b.key; });
+    for (const auto& e : selector.matchexpressions()) {
+        Op op = Op::kIn;
+        if (e.operator_() == "NotIn")
+            op = Op::kNotIn;
+        else if (e.operator_() == "Exists")
+            op = Op::kExists;
+        else if (e.operator_() == "DoesNotExist")
+            op = Op::kDoesNotExist;
+        else if (e.operator_() != "In")
+            return base::invalid_argument(
+                fmt::format("{} is not a valid label selector operator", quoted(e.operator_())));
+        const bool exists = op == Op::kExists || op == Op::kDoesNotExist;
+        if (exists && e.values_size() > 0)
+            return base::invalid_argument(
+                "values: Invalid value: values set must be empty for exists and does not exist");
+        TRY(auto r, requirement(e.key(), op, {e.values().begin(), e.values().end()}));
+        out.requirements_.push_back(std::move(r));
+    }
+    sort_by_key(&out.requirements_);
     return out;
 }
 
 LabelSelector LabelSelector::from_set(const Labels& labels) {
     LabelSelector out;
-    for (const auto& [key, value] : labels) out.requirements_.push_back({key, Op::kEquals, {value}});
-    std::sort(out.requirements_.begin(), out.requirements_.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+    for (const auto& [key, value] : labels)
+        out.requirements_.push_back({key, Op::kEquals, {value}});
+    sort_by_key(&out.requirements_);
     return out;
 }
 
 bool LabelSelector::matches(const Labels& labels) const {
-    if (nothing_) return false;
-    return std::all_of(requirements_.begin(), requirements_.end(), [&](const auto& r) {
-        const auto it = labels.find(r.key);
-        return r.matches(it == labels.end() ? nullptr : &it->second);
-    });
+    return !nothing_ && matches_all(requirements_, labels);
 }
 
 bool LabelSelector::matches(const std::map<std::string, std::string>& labels) const {
-    if (nothing_) return false;
-    return std::all_of(requirements_.begin(), requirements_.end(), [&](const auto& r) {
-        const auto it = labels.find(r.key);
-        return r.matches(it == labels.end() ? nullptr : &it->second);
-    });
+    return !nothing_ && matches_all(requirements_, labels);
 }
 
 std::string LabelSelector::to_string() const {
     std::string out;
     for (const auto& r : requirements_) {
         if (!out.empty()) out += ',';
-        std::string values;
-        for (const auto& v : r.values) values += (values.empty() ? "" : ",") + v;
-        switch (r.op) {
-            case Op::kIn: out += r.key + " in (" + values + ")"; break;
-            case Op::kNotIn: out += r.key + " notin (" + values + ")"; break;
-            case Op::kExists: out += r.key; break;
-            case Op::kDoesNotExist: out += "!" + r.key; break;
-            case Op::kEquals: out += r.key + "=" + values; break;
-            case Op::kNotEquals: out += r.key + "!=" + values; break;
-            case Op::kGreater: out += r.key + ">" + values; break;
-            case Op::kLess: out += r.key + "<" + values; break;
+        out += to_text(r);
+    }
+    return out;
+}
+
+namespace {
+
+base::Result<std::string> unescape(std::string_view s) {
+    std::string out;
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        const char c = s[i];
+        if (c == '\\') {
+            const std::string_view sequence = s.substr(i, 2);
+            if (sequence.size() < 2 ||
+                std::string_view("\\,=").find(sequence[1]) == std::string_view::npos)
+                return base::invalid_argument(
+                    fmt::format("invalid field selector: invalid escape sequence: {}", sequence));
+            out += s[++i];
+        } else if (c == ',' || c == '=') {
+            return base::invalid_argument(
+                fmt::format("invalid field selector: unescaped character in value: {}", c));
+        } else {
+            out += c;
         }
     }
     return out;
 }
 
+std::string escape(std::string_view s) {
+    std::string out;
+    for (const char c : s) {
+        if (c == '\\' || c == ',' || c == '=') out += '\\';
+        out += c;
+    }
+    return out;
+}
+
+std::vector<std::string_view> split_terms(std::string_view s) {
+    std::vector<std::string_view> out;
+    std::size_t from = 0;
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        if (s[i] == '\\') {
+            ++i;
+        } else if (s[i] == ',') {
+            out.push_back(s.substr(from, i - from));
+            from = i + 1;
+        }
+    }
+    out.push_back(s.substr(from));
+    return out;
+}
+
+}  // namespace
+
 base::Result<FieldSelector> FieldSelector::parse(std::string_view text) {
     FieldSelector out;
-    if (text.empty()) return out;
-    // A backslash keeps the next character from having a meaning.
-    std::vector<std::string> raw(1);
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '\\' && i + 1 < text.size()) {
-            raw.back() += text.substr(i++, 2);
-            continue;
-        }
-        if (text[i] == ',')
-            raw.emplace_back();
-        else
-            raw.back() += text[i];
-    }
-    for (const auto& term : raw) {
-        if (term.empty()) continue;
-        const auto at = term.find('=');
-        if (at == std::string::npos || at == 0) return base::invalid_argument(fmt::format("invalid selector: '{}'; can't understand '{}'", text, term));
-        Term t;
-        t.equal = term[at - 1] != '!';
-        t.field = term.substr(0, t.equal ? at : at - 1);
-        const std::string value = term.substr(at + (t.equal && at + 1 < term.size() && term[at + 1] == '=' ? 2 : 1));
-        for (std::size_t i = 0; i < value.size(); ++i) {
-            if (value[i] == '\\' && i + 1 < value.size()) ++i;
-            t.value += value[i];
-        }
-        out.terms_.push_back(std::move(t));
+    for (const auto part : split_terms(text)) {
+        if (part.empty()) continue;
+        const auto at = part.find_first_of("=!");
+        std::string_view op;
+        for (const std::string_view known : {"!=", "==", "="})
+            if (op.empty() && at != std::string_view::npos && part.substr(at).starts_with(known))
+                op = known;
+        if (op.empty())
+            return base::invalid_argument(
+                fmt::format("invalid selector: '{}'; can't understand '{}'", text, part));
+        TRY(std::string value, unescape(part.substr(at + op.size())));
+        out.terms_.push_back({std::string(part.substr(0, at)), op != "!=", std::move(value)});
     }
     return out;
 }
 
 bool FieldSelector::matches(const std::function<std::string(std::string_view)>& look_up) const {
-    return std::all_of(terms_.begin(), terms_.end(), [&](const Term& t) { return (look_up(t.field) == t.value) == t.equal; });
+    return std::all_of(terms_.begin(), terms_.end(),
+                       [&](const Term& t) { return (look_up(t.field) == t.value) == t.equal; });
 }
 
 const std::string* FieldSelector::required(std::string_view field) const {
@@ -269,20 +434,20 @@ const std::string* FieldSelector::required(std::string_view field) const {
 std::string FieldSelector::to_string() const {
     std::string out;
     for (const auto& t : terms_) {
-        out += (out.empty() ? "" : ",") + t.field + (t.equal ? "=" : "!=");
-        for (char c : t.value) {
-            if (c == ',' || c == '=' || c == '\\') out += '\\';
-            out += c;
-        }
+        if (!out.empty()) out += ',';
+        out += t.field + (t.equal ? "=" : "!=") + escape(t.value);
     }
     return out;
 }
 
 std::string labels_text(const Labels& labels) {
     const std::map<std::string, std::string> sorted(labels.begin(), labels.end());
-    std::string out;
-    for (const auto& [key, value] : sorted) out += fmt::format("{}\"{}\":\"{}\"", out.empty() ? "" : ",", key, value);
-    return "{" + out + "}";
+    std::string out = "{";
+    for (const auto& [key, value] : sorted) {
+        if (out.size() > 1) out += ',';
+        out += quoted(key) + ":" + quoted(value);
+    }
+    return out + "}";
 }
 
 }  // namespace api
