@@ -11,6 +11,7 @@
 #include "api/codec/json.h"
 #include "api/proto/meta_v1.pb.h"
 #include "api/scheme.h"
+#include "api/v1.h"
 #include "base/error.h"
 
 namespace api {
