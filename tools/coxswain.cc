@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "tools/api_role.h"
 #include "tools/config.h"
+#include "tools/control_role.h"
 #include "tools/store_role.h"
 
 namespace {
@@ -57,11 +58,25 @@ int run_server(const Config& config, const sigset_t& signals) {
     if (!store) return fail(store.error());
     auto api = tools::ApiRole::start(config, store->get());
     if (!api) return fail(api.error());
+    auto control = tools::ControlRole::start(config, api->get(), {.controllers = true, .scheduler = true});
+    if (!control) return fail(control.error());
     wait_for_signal(signals);
+    // Leases are given back first, so that another master takes over at once.
+    (*control)->stop();
     (*api)->stop();
     (*store)->stop();
     return 0;
 }
+
+int run_control(const Config& config, const sigset_t& signals, tools::ControlRole::Parts parts) {
+    auto control = tools::ControlRole::start(config, nullptr, parts);
+    if (!control) return fail(control.error());
+    wait_for_signal(signals);
+    return 0;
+}
+int run_controllers(const Config& c, const sigset_t& s) { return run_control(c, s, {.controllers = true}); }
+int run_scheduler(const Config& c, const sigset_t& s) { return run_control(c, s, {.scheduler = true}); }
+int run_hollow_nodes(const Config& c, const sigset_t& s) { return run_control(c, s, {.hollow_nodes = true}); }
 
 struct Command {
     const char* name;
@@ -75,6 +90,9 @@ const Command kCommands[] = {
      {.store = true, .api = true, .election = true}, run_server},
     {"store", "a member of the replicated store alone, with the etcd v3 API", {.store = true}, run_store},
     {"apiserver", "the Kubernetes API alone, on a store elsewhere", {.store_client = true, .api = true}, run_apiserver},
+    {"controllers", "the controllers alone, on an API elsewhere", {.api_client = true, .election = true}, run_controllers},
+    {"scheduler", "the scheduler alone, on an API elsewhere", {.api_client = true, .election = true}, run_scheduler},
+    {"hollow-nodes", "simulated nodes: they register and run pods as state changes", {.api_client = true, .hollow = true}, run_hollow_nodes},
 };
 
 int usage(std::FILE* out) {
