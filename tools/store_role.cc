@@ -42,7 +42,7 @@ std::vector<kvstore::Member> initial_members(const Config& c) {
         m.id = raft::NodeId(member_id(c, name));
         m.name = name;
         m.peer_urls = {peer_url};
-        if (name == c.name) m.client_urls = {client_url(c)};
+        // Client URLs are published through the log later: what the log begins with must be the same on every member.
         out.push_back(std::move(m));
     };
     for (const auto& text : c.initial_cluster) add(text.substr(0, text.find('=')), text.substr(text.find('=') + 1));
