@@ -126,8 +126,14 @@ class Client {
         co_return as<T>(made);
     }
     template <class T>
-    base::Task<void> remove(std::string namespace_name, std::string name,
-                            DeleteOptions options = {}) {
+    base::Task<void> remove(std::string namespace_name, std::string name, DeleteOptions options) {
+        co_return co_await remove(resource_of<T>(), std::move(namespace_name), std::move(name),
+                                  std::move(options));
+    }
+    // An overload and no default argument, which GCC 12 would destroy twice in a co_await.
+    template <class T>
+    base::Task<void> remove(std::string namespace_name, std::string name) {
+        DeleteOptions options;
         co_return co_await remove(resource_of<T>(), std::move(namespace_name), std::move(name),
                                   std::move(options));
     }

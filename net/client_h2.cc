@@ -29,6 +29,12 @@ void H2ClientStream::on_headers_end() {
     on_head(status_, std::move(fields));
 }
 
+// A server that has answered before it had the whole request needs no more of it.
+void H2ClientStream::on_end_stream() {
+    ended_ = true;
+    if (!end_sent()) stream_session()->reset_stream(this, NGHTTP2_NO_ERROR);
+}
+
 void H2ClientStream::taken(std::size_t n) {
     if (!stream_session()) return;
     unread_ -= n;

@@ -52,7 +52,7 @@ class H2ClientStream : public H2Stream, public std::enable_shared_from_this<H2Cl
     void on_header(std::string_view name, nghttp2_rcbuf* name_buf,
                    nghttp2_rcbuf* value_buf) override;
     void on_headers_end() override;
-    void on_end_stream() override { ended_ = true; }
+    void on_end_stream() override;
     void on_stream_close(std::uint32_t code) override;
 
     // RST_STREAM(CANCEL); on_closed still comes.

@@ -92,11 +92,13 @@ struct H2Session::Callbacks {
         H2Stream* stream = self(user)->find(frame->hd.stream_id);
         if (!stream) return 0;
         stream->headers_sent_ = true;
-        // A server that has answered in full wants no more of the request.
-        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && !stream->peer_ended_ &&
-            nghttp2_session_check_server_session(session))
-            nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                      NGHTTP2_NO_ERROR);
+        if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+        stream->end_sent_ = true;
+        // A server that has answered in full wants no more of the request. Clients that are told
+        // so at once may drop the answer with it: they get a moment to see it.
+        if (!stream->peer_ended_ && nghttp2_session_check_server_session(session))
+            self(user)->half_open_.emplace_back(frame->hd.stream_id,
+                                                std::chrono::steady_clock::now());
         return 0;
     }
 
@@ -319,6 +321,14 @@ void H2Session::ping() {
 
 bool H2Session::check_alive(base::SteadyTime now, base::SteadyTime last_read, base::Millis interval,
                             base::Millis timeout) {
+    while (!half_open_.empty() && now - half_open_.front().second >= std::chrono::seconds(1)) {
+        if (find(half_open_.front().first)) {
+            nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, half_open_.front().first,
+                                      NGHTTP2_NO_ERROR);
+            session_has_output();
+        }
+        half_open_.pop_front();
+    }
     if (interval == base::Millis::zero()) return true;
     if (ping_sent_) {
         if (last_read >= *ping_sent_) {

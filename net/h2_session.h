@@ -4,6 +4,8 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +63,8 @@ class H2Stream {
     H2Session* stream_session() const { return session_; }
     std::size_t stream_queued() const { return queued_; }
     bool headers_sent() const { return headers_sent_; }
+    // Our half has ended on the wire.
+    bool end_sent() const { return end_sent_; }
 
   protected:
     enum class Tail : std::uint8_t { kNone, kGrpcOk, kHeaders };
@@ -85,6 +89,7 @@ class H2Stream {
     bool end_ = false;
     bool deferred_ = false;
     bool headers_sent_ = false;
+    bool end_sent_ = false;
     bool peer_ended_ = false;
 };
 
@@ -152,6 +157,8 @@ class H2Session {
     std::size_t total_queued_ = 0;
     std::size_t open_streams_ = 0;
     std::vector<H2Stream*> all_;  // unordered; each stream knows its place
+    // Answered before the request had ended, and when.
+    std::deque<std::pair<std::int32_t, base::SteadyTime>> half_open_;
     std::optional<base::SteadyTime> ping_sent_;
 };
 

@@ -192,7 +192,7 @@ void H2Exchange::on_headers_end() {
 
 void H2Exchange::on_chunk(std::string_view bytes) {
     if (over_ || finished_) {
-        protocol_->consume(this, bytes.size());
+        protocol_->consume_connection(bytes.size());
         return;
     }
     if (!collecting()) {
@@ -220,13 +220,12 @@ void H2Exchange::on_end_stream() {
     connection_->dispatch_collected(keep);
 }
 
-void H2Exchange::on_stream_close(std::uint32_t code) {
+void H2Exchange::on_stream_close(std::uint32_t) {
     const std::shared_ptr<H2Exchange> keep = std::move(self);
     protocol_->consume_connection(unread_);
     unread_ = 0;
     H2Protocol* protocol = protocol_;
-    const bool complete = finished_ && code == NGHTTP2_NO_ERROR;
-    conclude(complete, base::cancelled("the stream was closed"));
+    conclude(end_sent(), base::cancelled("the stream was closed"));
     protocol->stream_closed();
 }
 

@@ -21,7 +21,7 @@ class ExchangeBase : public Exchange {
     base::Task<std::string> read_body(std::size_t limit) override;
     base::Task<std::optional<std::string>> read_some() override;
     base::Task<void> drained(std::size_t below) override;
-    bool closed() const override { return over_; }
+    bool closed() const override { return over_ || finished_; }
     bool started() const override { return started_; }
     void on_close(base::UniqueFunction<void()> f) override;
     void interrupt(base::Error why) override;

@@ -22,7 +22,7 @@ bool one_of(std::string_view value, std::initializer_list<std::string_view> allo
 void validate_resources(const core::ResourceRequirements& resources, const std::string& path, FieldErrors* errors) {
     for (const auto& [name, quantity] : resources.requests()) {
         const auto request = api::Quantity::parse(quantity.string());
-        if (!request || request->negative())
+        if (!request || request->sign() < 0)
             errors->push_back(api::FieldError::invalid(path + ".requests[" + name + "]", quantity.string(),
                                                        "must be greater than or equal to 0"));
         const auto limit = resources.limits().find(name);

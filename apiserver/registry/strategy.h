@@ -8,6 +8,10 @@
 #include "api/object.h"
 #include "api/status.h"
 
+namespace k8s::io::api::core::v1 {
+class PodSpec;
+}
+
 namespace apiserver {
 
 using FieldErrors = std::vector<api::FieldError>;

@@ -19,6 +19,10 @@
 #include "kvstore/replica/state_machine.h"
 #include "raft/core/types.h"
 
+namespace raft {
+class Core;
+}
+
 namespace kvstore {
 
 struct Member {
@@ -28,6 +32,16 @@ struct Member {
     std::vector<std::string> client_urls;  // may be empty until the member has published them
     bool learner = false;
     friend bool operator==(const Member&, const Member&) = default;
+};
+
+// What happened since the start; for metrics and tests.
+struct ReplicaCounters {
+    std::uint64_t proposals_repeated = 0;  // lost with an earlier leader, sent again
+    std::uint64_t torn_tails_cut = 0;
+    std::uint64_t states_ahead_of_log = 0;  // after a crash the state was ahead of the log
+    std::uint64_t snapshots_sent = 0;
+    std::uint64_t snapshots_installed = 0;
+    std::uint64_t compactions = 0;
 };
 
 struct MembershipChange {
@@ -123,6 +137,10 @@ class Replica {
 
     // Hands leadership over if it has it, refuses new work, fails what is pending.
     void stop(base::UniqueFunction<void()> stopped);
+
+    // The consensus core, to look at: metrics, tests.
+    const raft::Core& core() const;
+    const ReplicaCounters& counters() const;
 
     struct Impl;
 

@@ -79,7 +79,8 @@ class StateMachine {
 
     virtual base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() = 0;
     // A second install while one is open: the replica destroys the first before.
-    virtual base::Result<std::unique_ptr<SnapshotWriter>> begin_install(raft::Position position) = 0;
+    virtual base::Result<std::unique_ptr<SnapshotWriter>> begin_install(
+        raft::Position position) = 0;
 };
 
 }  // namespace kvstore

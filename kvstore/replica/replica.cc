@@ -1,0 +1,549 @@
+#include "kvstore/replica/replica.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "kvstore/replica/errors.h"
+#include "kvstore/replica/member_codec.h"
+#include "kvstore/replica/replica_impl.h"
+
+namespace kvstore {
+
+using raft::Index;
+using raft::NodeId;
+using raft::Position;
+using raft::Reject;
+using raft::Term;
+
+namespace {
+
+constexpr std::size_t kMaxProposalBytes = 8U << 20U;
+constexpr base::Millis kReadRetry{250};
+constexpr base::Millis kHousekeeping{1000};
+
+// Request numbers that no earlier run of this member has used.
+std::uint64_t first_number(std::uint64_t seed) {
+    return (base::Random(seed).next() >> 2U) | 1U;
+}
+
+std::uint32_t ticks_of(base::Millis span, base::Millis tick) {
+    return static_cast<std::uint32_t>(std::max<std::int64_t>(1, span / tick));
+}
+
+}  // namespace
+
+Replica::Impl::Impl(ReplicaOptions o, StateMachine& m, Environment e)
+    : options(std::move(o)),
+      machine(m),
+      env(e),
+      proposals(options.id, first_number(options.seed)),
+      reads(first_number(options.seed + 1)),
+      last_change(first_number(options.seed + 2)) {}
+
+Replica::Impl::~Impl() {
+    *alive = false;
+    alive.reset();
+    env.clock->cancel();
+    env.peers->stop();
+    env.disk->on_trouble(nullptr);
+    stopping = true;
+    fail_all(error_stopped());
+}
+
+// ------------------------------------------------------------------ opening
+
+base::Status Replica::Impl::open() {
+    raft::WalRecovered recovered;
+    TRY(wal, raft::Wal::open(*env.disk, {options.cluster_id, options.id, options.wal_segment_bytes},
+                             &recovered, [this] { ready(); }));
+    if (recovered.torn_tail_cut) ++counters.torn_tails_cut;
+    if (recovered.vote_copy_damaged) LOG_WARN("replica", "one copy of the vote record was damaged");
+    const bool never_ran = recovered.log.last == Index(0) && recovered.hard.term == Term(0) &&
+                           machine.applied().index == Index(0);
+    if (never_ran && !options.initial_members.empty()) {
+        bootstrap(&recovered);
+    } else {
+        TRY_VOID(reconcile(&recovered));
+    }
+    raft::CoreOptions core_options;
+    core_options.id = options.id;
+    core_options.heartbeat_ticks = ticks_of(options.heartbeat, options.tick);
+    core_options.election_ticks = ticks_of(options.election_min, options.tick);
+    core_options.disk_stall_ticks = ticks_of(base::Millis(5000), options.tick);
+    core_options.seed = options.seed;
+    const Position applied = machine.applied();
+    applied_term = applied.term;
+    core = std::make_unique<raft::Core>(
+        core_options,
+        raft::Recovered{recovered.hard, std::move(recovered.log),
+                        std::max(recovered.commit, applied.index), applied.index},
+        *wal);
+    env.disk->on_trouble([this](base::Status status) {
+        storage_full = !status;
+        for (const auto& f : storage_observers)
+            f(status);
+    });
+    env.peers->start(this);
+    update_peers();
+    env.clock->every(options.tick, [this] { on_tick(); });
+    return {};
+}
+
+// Every initial member writes the same first entry, which is therefore committed from the start.
+void Replica::Impl::bootstrap(raft::WalRecovered* recovered) {
+    const raft::Config config = to_config(options.initial_members);
+    CHECK(config.find(options.id) != nullptr, "the initial members do not contain this one");
+    raft::Entry first{Term(1), Index(1), raft::EntryType::kConfig,
+                      std::make_shared<const std::string>(encode(raft::ConfigEntry{{}, config}))};
+    recovered->hard = {Term(1), raft::kNobody};
+    recovered->commit = Index(1);
+    recovered->log.last = Index(1);
+    recovered->log.term_starts = {{Index(1), Term(1)}};
+    recovered->log.configs = {{Index(1), config}};
+    ++opening_writes;
+    wal->append(recovered->hard, {first}, Index(1), [this] { ready(); });
+}
+
+// Makes the log and the state machine agree where a crash came between the two.
+base::Status Replica::Impl::reconcile(raft::WalRecovered* recovered) {
+    const Position applied = machine.applied();
+    raft::RecoveredLog& log = recovered->log;
+    if (applied.index < log.base.index)
+        return base::data_loss(fmt::format(
+            "the store's data ends at entry {}, but the log begins after {}: the data directory "
+            "was changed by hand, or the store lost synced writes",
+            applied.index, log.base.index));
+    Term logged = log.base.term;
+    for (const Position& run : log.term_starts)
+        if (run.index <= applied.index) logged = run.term;
+    if (applied.index <= log.last && logged == applied.term) return {};
+    // Either a snapshot was installed and the process died before the log was reset, or entries
+    // that the others had on disk were applied here and our own disk lost them.
+    raft::Config config = log.base_config;
+    if (recovered->intent && recovered->intent->first == applied) {
+        config = recovered->intent->second;
+    } else if (applied.index > log.last) {
+        for (const auto& [at, c] : log.configs)
+            config = c;
+    } else {
+        return base::data_loss(fmt::format("entry {} was applied with term {} but logged with {}",
+                                           applied.index, applied.term, logged));
+    }
+    LOG_INFO("replica", "the log ends at {}, the state at {}: going on from the state", log.last,
+             applied.index);
+    ++counters.states_ahead_of_log;
+    ++opening_writes;
+    wal->reset(applied, config, [this] { ready(); });
+    log = raft::RecoveredLog{applied, std::move(config), applied.index, {}, {}};
+    recovered->commit = applied.index;
+    return {};
+}
+
+void Replica::Impl::ready() {
+    if (--opening_writes > 0) return;
+    started = true;
+    pump();
+}
+
+void Replica::Impl::later(base::UniqueFunction<void()> f) {
+    env.clock->defer([weak = std::weak_ptr<bool>(alive), f = std::move(f)]() mutable {
+        if (!weak.expired()) f();
+    });
+}
+
+// ------------------------------------------------------------------ the pump
+
+void Replica::Impl::pump() {
+    if (pumping || installing || !started || stopping) return;
+    pumping = true;
+    while (!installing && !stopping && core->has_effects())
+        carry_out(core->take());
+    pumping = false;
+    announce_role();
+}
+
+void Replica::Impl::carry_out(raft::Effects effects) {
+    for (raft::Message& m : effects.messages)
+        env.peers->send(std::move(m));
+    if (effects.config_changed) {
+        peers_update_at = now();
+        update_peers();
+        const auto list = to_members(core->config());
+        for (const auto& f : member_observers)
+            f(list);
+    }
+    if (effects.status) status_changed();
+    for (const auto& read : effects.reads)
+        reads.answered(read.context, read.index);
+    for (const auto& r : effects.rejected)
+        rejected(r);
+    for (const NodeId to : effects.snapshots)
+        send_snapshot(to);
+    if (effects.install) return install(std::move(effects));
+    write(&effects);
+    if (!effects.committed.empty()) apply(effects.committed);
+    serve_reads();
+}
+
+void Replica::Impl::write(raft::Effects* effects) {
+    if (effects->ticket == 0) return;
+    wal->append(effects->hard_state, effects->entries, core->log().commit(),
+                [this, ticket = effects->ticket] { written(ticket); });
+}
+
+void Replica::Impl::written(std::uint64_t ticket) {
+    core->storage_done(ticket);
+    pump();
+}
+
+void Replica::Impl::on_tick() {
+    if (!started || stopping) return;
+    ++ticks;
+    core->tick();
+    const base::Millis t = now();
+    expire(t);
+    // Anything that could not be sent waits for a leader.
+    std::vector<std::uint64_t> waiting;
+    for (const auto& [sequence, change] : changes)
+        if (change.waiting) waiting.push_back(sequence);
+    for (const std::uint64_t sequence : waiting)
+        try_change(sequence);
+    if (reads.size() > 0) reads.unask_before(t - kReadRetry);
+    flush();
+    if (ticks % ticks_of(kHousekeeping, options.tick) == 0) {
+        maybe_compact();
+        if (peers_update_at != base::Millis{0} && t - peers_update_at > kHousekeeping) {
+            peers_update_at = base::Millis{0};
+            update_peers();
+        }
+    }
+    pump();
+}
+
+void Replica::Impl::expire(base::Millis t) {
+    const base::Error error =
+        core->leader() == raft::kNobody ? error_timeout_leader_failed() : error_timeout();
+    for (auto& done : proposals.take_expired(t))
+        done(error);
+    if (reads.size() > 0)
+        for (auto& done : reads.take_expired(t))
+            done(error);
+    std::vector<MembersCallback> late;
+    for (auto it = changes.begin(); it != changes.end();) {
+        if (it->second.deadline > t) {
+            ++it;
+            continue;
+        }
+        late.push_back(std::move(it->second.done));
+        it = changes.erase(it);
+    }
+    for (auto& done : late)
+        done(error);
+    std::vector<DoneCallback> late_transfers;
+    std::erase_if(transfers, [&](PendingTransfer& transfer) {
+        if (transfer.deadline > t) return false;
+        late_transfers.push_back(std::move(transfer.done));
+        return true;
+    });
+    for (auto& done : late_transfers)
+        done(error);
+}
+
+void Replica::Impl::schedule_flush() {
+    if (flush_scheduled) return;
+    flush_scheduled = true;
+    later([this] {
+        flush_scheduled = false;
+        flush();
+        pump();
+    });
+}
+
+void Replica::Impl::flush() {
+    if (!started || stopping || core->leader() == raft::kNobody) return;
+    flush_proposals();
+    flush_reads();
+}
+
+void Replica::Impl::flush_proposals() {
+    while (proposals.has_unsent()) {
+        auto batch = proposals.next_batch(options.max_batch_bytes, core->term());
+        if (batch.count == 0) return;
+        const Reject reject = core->propose(
+            std::make_shared<const std::string>(std::move(batch.payload)), batch.context);
+        if (reject == Reject::kNone) continue;
+        proposals.unsend(batch.context);
+        return;  // at a later tick, or when the leader changes
+    }
+}
+
+void Replica::Impl::flush_reads() {
+    const std::uint64_t context = reads.next_context(now());
+    if (context != 0 && core->read_index(context) != Reject::kNone) reads.unask(context);
+}
+
+void Replica::Impl::status_changed() {
+    const NodeId leader = core->leader();
+    const Term term = core->term();
+    if (leader == known_leader && term == known_term) return;
+    const bool other_leader = leader != known_leader || leader != raft::kNobody;
+    known_leader = leader;
+    known_term = term;
+    if (leader != raft::kNobody) {
+        LOG_INFO("replica", "leader {:x} at term {}{}", leader, term,
+                 leader == options.id ? " (this member)" : "");
+        // What was asked of an earlier leader will not be answered.
+        reads.unask_before(base::Millis::max());
+        schedule_flush();
+    } else {
+        LOG_INFO("replica", "no leader at term {}", term);
+    }
+    std::vector<DoneCallback> moved;
+    std::erase_if(transfers, [&](PendingTransfer& t) {
+        const bool done = t.target == raft::kNobody ? leader != raft::kNobody && leader != t.from
+                                                    : leader == t.target;
+        if (done) moved.push_back(std::move(t.done));
+        return done;
+    });
+    for (auto& done : moved)
+        done({});
+    if (other_leader)
+        for (const auto& f : leader_observers)
+            f(leader, term);
+}
+
+void Replica::Impl::announce_role() {
+    const bool leads = core->is_leader() && machine.applied().index >= core->term_start();
+    const std::pair<bool, Term> role{leads, core->term()};
+    if (role == announced) return;
+    announced = role;
+    for (const auto& f : role_observers)
+        f(leads, role.second);
+}
+
+void Replica::Impl::update_peers() {
+    std::map<NodeId, raft::PeerAddress> wanted;
+    const auto add = [&](const raft::Config& config) {
+        for (const raft::Peer& peer : config.peers)
+            if (peer.id != options.id) wanted[peer.id] = {peer.id, to_member(peer).peer_urls};
+    };
+    // A member that was just removed is still told so.
+    if (peers_update_at != base::Millis{0})
+        for (const raft::PeerAddress& address : addresses)
+            wanted[address.id] = address;
+    add(core->config());
+    std::vector<raft::PeerAddress> list;
+    for (auto& [id, address] : wanted)
+        list.push_back(std::move(address));
+    if (list == addresses) return;
+    addresses = list;
+    env.peers->set_peers(std::move(list));
+}
+
+void Replica::Impl::on_message(raft::Message message) {
+    // A snapshot counts only at the end of its own stream.
+    if (!started || stopping || message.type == raft::MessageType::kSnapshot) return;
+    core->step(std::move(message));
+    pump();
+}
+
+void Replica::Impl::on_unreachable(NodeId peer) {
+    if (!started || stopping) return;
+    core->unreachable(peer);
+    pump();
+}
+
+// ------------------------------------------------------------------ requests
+
+void Replica::Impl::propose(std::string payload, ProposeCallback done) {
+    if (stopping) return later([done = std::move(done)]() mutable { done(error_stopped()); });
+    const auto refuse = [&](base::Error error) {
+        later([done = std::move(done), error = std::move(error)]() mutable { done(error); });
+    };
+    if (payload.size() > kMaxProposalBytes) return refuse(error_request_too_large());
+    if (storage_full) return refuse(error_no_space());
+    if (proposals.size() >= options.max_pending_requests ||
+        proposals.bytes() + payload.size() > options.max_pending_bytes)
+        return refuse(error_too_many_requests());
+    proposals.add(std::move(payload), now() + options.request_timeout, std::move(done));
+    schedule_flush();
+}
+
+void Replica::Impl::read_index(ReadCallback done) {
+    const auto refuse = [&](base::Error error) {
+        later([done = std::move(done), error = std::move(error)]() mutable { done(error); });
+    };
+    if (stopping) return refuse(error_stopped());
+    if (reads.size() >= options.max_pending_requests) return refuse(error_too_many_requests());
+    reads.add(now() + options.request_timeout, std::move(done));
+    schedule_flush();
+}
+
+void Replica::Impl::transfer_leadership(NodeId target, DoneCallback done) {
+    const auto answer = [&](base::Status status) {
+        later([done = std::move(done), status = std::move(status)]() mutable { done(status); });
+    };
+    if (stopping) return answer(error_stopped());
+    if (core->leader() == raft::kNobody) return answer(error_no_leader());
+    if (target == core->leader()) return answer({});
+    if (target != raft::kNobody && !core->config().is_voter(target))
+        return answer(
+            base::Error(base::Code::kFailedPrecondition, "etcdserver: bad leader transferee"));
+    const NodeId from = core->leader();
+    if (const Reject reject = core->transfer(target); reject != Reject::kNone)
+        return answer(error_for(reject));
+    transfers.push_back({from, target, std::move(done), now() + 4 * options.election_min});
+    later([this] { pump(); });
+}
+
+void Replica::Impl::change_membership(MembershipChange change, MembersCallback done) {
+    if (stopping) return later([done = std::move(done)]() mutable { done(error_stopped()); });
+    PendingChange pending;
+    pending.change = {static_cast<raft::ChangeKind>(change.kind), to_peer(change.member)};
+    pending.done = std::move(done);
+    pending.deadline = now() + options.request_timeout;
+    const std::uint64_t sequence = ++last_change;
+    changes.emplace(sequence, std::move(pending));
+    later([this, sequence] {
+        try_change(sequence);
+        pump();
+    });
+}
+
+void Replica::Impl::try_change(std::uint64_t sequence) {
+    const auto it = changes.find(sequence);
+    if (it == changes.end()) return;
+    it->second.waiting = false;
+    const Reject reject = core->propose_config({{options.id, sequence}, it->second.change});
+    if (reject != Reject::kNone) rejected({sequence, raft::MessageType::kProposeConfig, reject});
+}
+
+void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
+    if (r.type == raft::MessageType::kPropose) {
+        proposals.unsend(r.context);  // tried again at the next tick
+        return;
+    }
+    const auto it = changes.find(r.context);
+    if (it == changes.end()) return;
+    if (r.reason == Reject::kChangePending || r.reason == Reject::kTransferring ||
+        r.reason == Reject::kNotLeader) {
+        it->second.waiting = true;
+        return;
+    }
+    MembersCallback done = std::move(it->second.done);
+    changes.erase(it);
+    done(error_for(r.reason));
+}
+
+void Replica::Impl::fail_all(const base::Error& error) {
+    for (auto& done : proposals.take_all())
+        done(error);
+    for (auto& done : reads.take_all())
+        done(error);
+    auto all_changes = std::exchange(changes, {});
+    for (auto& [sequence, change] : all_changes)
+        change.done(error);
+    auto all_transfers = std::exchange(transfers, {});
+    for (auto& transfer : all_transfers)
+        transfer.done(error);
+}
+
+// ------------------------------------------------------------------ the public face
+
+base::Result<std::unique_ptr<Replica>> Replica::open(ReplicaOptions options, StateMachine& machine,
+                                                     Environment environment) {
+    auto impl = std::make_unique<Impl>(std::move(options), machine, environment);
+    TRY_VOID(impl->open());
+    return std::unique_ptr<Replica>(new Replica(std::move(impl)));
+}
+
+Replica::Replica(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Replica::~Replica() = default;
+
+void Replica::propose(std::string payload, ProposeCallback done) {
+    impl_->propose(std::move(payload), std::move(done));
+}
+void Replica::read_index(ReadCallback done) {
+    impl_->read_index(std::move(done));
+}
+NodeId Replica::id() const {
+    return impl_->options.id;
+}
+std::uint64_t Replica::cluster_id() const {
+    return impl_->options.cluster_id;
+}
+NodeId Replica::leader() const {
+    return impl_->core->leader();
+}
+Term Replica::term() const {
+    return impl_->core->term();
+}
+bool Replica::is_leader() const {
+    return impl_->core->is_leader();
+}
+raft::Role Replica::role() const {
+    return impl_->core->role();
+}
+bool Replica::is_learner() const {
+    const raft::Peer* self = impl_->core->config().find(impl_->options.id);
+    return self != nullptr && self->learner;
+}
+std::vector<Member> Replica::members() const {
+    return to_members(impl_->core->config());
+}
+Index Replica::applied_index() const {
+    return impl_->machine.applied().index;
+}
+Index Replica::committed_index() const {
+    return impl_->core->log().commit();
+}
+std::uint64_t Replica::log_bytes() const {
+    return impl_->wal->bytes();
+}
+void Replica::transfer_leadership(NodeId target, DoneCallback done) {
+    impl_->transfer_leadership(target, std::move(done));
+}
+void Replica::change_membership(MembershipChange change, MembersCallback done) {
+    impl_->change_membership(std::move(change), std::move(done));
+}
+void Replica::on_leader_change(std::function<void(NodeId, Term)> f) {
+    impl_->leader_observers.push_back(std::move(f));
+}
+void Replica::on_role(std::function<void(bool, Term)> f) {
+    impl_->role_observers.push_back(std::move(f));
+}
+void Replica::on_members_change(std::function<void(const std::vector<Member>&)> f) {
+    impl_->member_observers.push_back(std::move(f));
+}
+void Replica::on_storage_state(std::function<void(base::Status)> f) {
+    impl_->storage_observers.push_back(std::move(f));
+}
+
+const ReplicaCounters& Replica::counters() const {
+    return impl_->counters;
+}
+const raft::Core& Replica::core() const {
+    return *impl_->core;
+}
+
+void Replica::stop(base::UniqueFunction<void()> stopped) {
+    auto finish = [impl = impl_.get(), stopped = std::move(stopped)]() mutable {
+        impl->stopping = true;
+        impl->env.clock->cancel();
+        impl->env.peers->stop();
+        impl->fail_all(error_stopped());
+        if (stopped) stopped();
+    };
+    if (!impl_->core->is_leader() || impl_->core->config().voters() < 2)
+        return impl_->later(std::move(finish));
+    impl_->transfer_leadership(
+        raft::kNobody, [impl = impl_.get(), finish = std::move(finish)](base::Status) mutable {
+            if (impl->stopping) return;
+            impl->later(std::move(finish));
+        });
+}
+
+}  // namespace kvstore

@@ -1,0 +1,154 @@
+// Snapshot streams in and out, and dropping the log behind the state machine.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "kvstore/replica/errors.h"
+#include "kvstore/replica/replica_impl.h"
+
+namespace kvstore {
+
+using raft::Position;
+
+// ------------------------------------------------------------------ out
+
+void Replica::Impl::send_snapshot(raft::NodeId to) {
+    auto reader = machine.open_snapshot();
+    if (!reader) {
+        LOG_WARN("replica", "cannot open a snapshot for {:x}: {}", to, reader.error().message);
+        return later([this, to] { core->snapshot_finished(to, {}, false); });
+    }
+    const Position position = (*reader)->position();
+    raft::Message head;
+    head.type = raft::MessageType::kSnapshot;
+    head.from = options.id;
+    head.to = to;
+    head.term = core->term();
+    head.index = position.index;
+    head.log_term = position.term;
+    head.payload = std::make_shared<const std::string>(
+        encode(raft::ConfigEntry{{}, core->log().config_at(position.index)}));
+    LOG_INFO("replica", "streaming a snapshot at {} to {:x}", position.index, to);
+    std::shared_ptr<SnapshotReader> shared = std::move(*reader);
+    env.peers->send_snapshot(
+        std::move(head),
+        [shared, bytes = options.snapshot_chunk_bytes]() mutable { return shared->next(bytes); },
+        [this, to, position, weak = std::weak_ptr<bool>(alive)](base::Status status) {
+            if (weak.expired()) return;
+            if (!status)
+                LOG_WARN("replica", "the snapshot for {:x} failed: {}", to, status.error().message);
+            if (status) ++counters.snapshots_sent;
+            streams.erase(to);
+            core->snapshot_finished(to, position, status.has_value());
+            pump();
+        });
+    streams[to] = position;
+}
+
+// ------------------------------------------------------------------ in
+
+base::Status Replica::Impl::on_snapshot_begin(const raft::Message& head) {
+    if (!started || stopping || installing) return error_stopped();
+    if (head.term < core->term() || head.index <= core->log().commit())
+        return base::Error(base::Code::kFailedPrecondition, "the snapshot is not needed");
+    incoming.reset();
+    TRY(auto writer, machine.begin_install({head.index, head.log_term}));
+    incoming = Incoming{head, std::move(writer)};
+    LOG_INFO("replica", "receiving a snapshot at {} from {:x}", head.index, head.from);
+    return {};
+}
+
+base::Status Replica::Impl::on_snapshot_chunk(raft::NodeId from, std::string_view chunk) {
+    if (!incoming || incoming->head.from != from || installing)
+        return base::Error(base::Code::kAborted, "another snapshot took its place");
+    return incoming->writer->write(chunk);
+}
+
+base::Status Replica::Impl::on_snapshot_end(raft::NodeId from) {
+    if (!incoming || incoming->head.from != from || installing)
+        return base::Error(base::Code::kAborted, "another snapshot took its place");
+    core->step(incoming->head);
+    pump();
+    if (!installing) incoming.reset();  // not needed after all
+    return {};
+}
+
+void Replica::Impl::on_snapshot_aborted(raft::NodeId from) {
+    if (incoming && incoming->head.from == from && !installing) incoming.reset();
+}
+
+// The log says first what is about to happen; then the state machine is replaced; then the log
+// begins anew. Wherever a crash comes between, the next start finishes or forgets it.
+void Replica::Impl::install(raft::Effects effects) {
+    CHECK(incoming && incoming->head.index == effects.install->position.index);
+    installing = true;
+    if (effects.hard_state) wal->append(effects.hard_state, {}, raft::Index(0), nullptr);
+    effects.hard_state.reset();
+    const Position position = effects.install->position;
+    const raft::Config config = effects.install->config;
+    auto shared = std::make_shared<raft::Effects>(std::move(effects));
+    wal->write_intent(position, config, [this, shared] { installed(std::move(*shared)); });
+}
+
+void Replica::Impl::installed(raft::Effects effects) {
+    if (stopping) return;
+    const Position position = effects.install->position;
+    const base::Status status = incoming->writer->finish();
+    CHECK(status.has_value(), "cannot install a complete snapshot: {}",
+          status ? "" : status.error().to_string());
+    incoming.reset();
+    CHECK(machine.applied() == position);
+    ++counters.snapshots_installed;
+    LOG_INFO("replica", "installed a snapshot at {}", position.index);
+    // Whether what we had sent is part of it cannot be told.
+    for (auto& done : proposals.take_sent())
+        done(error_timeout_leader_failed());
+    applied_term = std::max(applied_term, position.term);
+    wal->reset(position, effects.install->config, nullptr);
+    effects.install.reset();
+    installing = false;
+    wal->append(std::nullopt, effects.entries, core->log().commit(),
+                [this, ticket = effects.ticket] { written(ticket); });
+    if (!effects.committed.empty()) apply(effects.committed);
+    serve_reads();
+    pump();
+}
+
+// ------------------------------------------------------------------ compaction
+
+void Replica::Impl::maybe_compact() {
+    if (syncing || installing || wal->bytes() <= options.compact_log_bytes) return;
+    syncing = true;
+    machine.sync([this, weak = std::weak_ptr<bool>(alive)](base::Result<Position> durable) {
+        if (weak.expired()) return;
+        syncing = false;
+        if (stopping || installing) return;
+        if (!durable) {
+            LOG_ERROR("replica", "cannot sync the store: {}", durable.error().message);
+            return;
+        }
+        compact_to(*durable);
+    });
+}
+
+void Replica::Impl::compact_to(Position durable) {
+    raft::Index limit = std::min(durable.index, core->log().stable());
+    limit = std::min(limit, core->emitted());
+    // Members that are a little behind catch up from the log, unless it has grown far too long.
+    const bool far_too_long = wal->bytes() > 2 * options.compact_log_bytes;
+    if (!far_too_long) {
+        const std::uint64_t keep = std::min(options.keep_entries, limit.value());
+        limit = limit - keep;
+    }
+    for (const auto& [to, position] : streams)
+        limit = std::min(limit, position.index);
+    if (limit <= core->log().base().index) return;
+    const raft::Index base = wal->compact(limit, core->log());
+    core->compact(base);
+    ++counters.compactions;
+}
+
+}  // namespace kvstore

@@ -1,0 +1,33 @@
+#pragma once
+// The etcd v3 gRPC services of one member (KV, Watch, Lease, Cluster's and Maintenance's reads), as methods of a
+// net::GrpcService, and the plain HTTP paths beside them (/health, /version, /metrics). Store loop only.
+
+#include <memory>
+#include <string>
+
+#include "base/loop.h"
+#include "net/grpc.h"
+
+namespace kvstore {
+
+class Node;
+
+struct EtcdServiceOptions {
+    // Where a snapshot is spooled before it is sent (an unlinked file), so that a slow reader holds nothing else.
+    std::string spool_directory;
+    // Of blocking work: spooling.
+    base::WorkerPool* pool = nullptr;
+    // Streams opened with `hasleader` end after this long without a leader.
+    base::Millis leader_patience{3000};
+    base::Millis progress_interval{600'000};
+};
+
+// Adds the methods. `loop`, `service` and `node` outlive every call.
+void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node, EtcdServiceOptions options);
+// Everything that is not gRPC.
+base::Awaitable<void> serve_etcd_http(Node& node, std::shared_ptr<net::Exchange> exchange);
+
+// Parts, in files of their own.
+void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node, const EtcdServiceOptions& options);
+
+}  // namespace kvstore

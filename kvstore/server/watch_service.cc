@@ -1,0 +1,284 @@
+// etcdserverpb.Watch: any number of watches on one stream.
+
+#include <boost/asio/co_spawn.hpp>
+#include <set>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "kvstore/errors.h"
+#include "kvstore/node.h"
+#include "kvstore/server/etcd_service.h"
+
+namespace kvstore {
+
+namespace pb = etcdserverpb;
+
+namespace {
+
+// More unsent than this, and the stream's watchers fall behind and read on from history later.
+constexpr std::size_t kHighWater = 1 << 20;
+constexpr std::size_t kLowWater = 256 << 10;
+// What one response may hold of a watch that allows fragments.
+constexpr std::size_t kFragmentBytes = 1536 << 10;
+
+// Field numbers of etcdserverpb.WatchResponse and mvccpb.Event as wire tags.
+constexpr char kHeaderTag = 1 << 3 | 2;
+constexpr char kWatchIdTag = 2 << 3;
+constexpr char kFragmentTag = 7 << 3;
+constexpr char kEventsTag = 11 << 3 | 2;
+constexpr char kTypeTag = 1 << 3;
+constexpr char kKvTag = 2 << 3 | 2;
+constexpr char kPrevKvTag = 3 << 3 | 2;
+
+void append_field(std::string* out, char tag, std::string_view bytes) {
+    out->push_back(tag);
+    base::append_varint(out, bytes.size());
+    out->append(bytes);
+}
+
+// An mvccpb.Event from what is stored, without a message object.
+void append_event(std::string* out, const Event& event, bool previous) {
+    std::string body;
+    body.reserve(event.record.size() + (previous ? event.previous.size() : 0) + 16);
+    if (event.is_delete) {
+        body.push_back(kTypeTag);
+        body.push_back(1);
+    }
+    append_field(&body, kKvTag, event.record);
+    if (previous && !event.previous.empty()) append_field(&body, kPrevKvTag, event.previous);
+    append_field(out, kEventsTag, body);
+}
+
+class WatchSession final : public WatchSink, public std::enable_shared_from_this<WatchSession> {
+  public:
+    WatchSession(base::Loop& loop, Node& node, std::shared_ptr<net::GrpcStream> stream, EtcdServiceOptions options)
+        : loop_(loop), node_(node), stream_(std::move(stream)), options_(std::move(options)), leader_check_(loop), progress_(loop) {}
+
+    // All of the session's life; on the store loop.
+    static base::Awaitable<void> run(std::shared_ptr<WatchSession> self) {
+        self->start_timers();
+        for (;;) {
+            auto message = co_await self->stream_->read();
+            if (!message) {
+                self->close();
+                co_return self->stream_->finish(message.error());
+            }
+            // A client that sends no more still gets its events until it goes.
+            if (!*message) break;
+            pb::WatchRequest request;
+            if (!request.ParseFromString(**message)) {
+                self->close();
+                co_return self->stream_->finish(base::invalid_argument("the request's message cannot be read"));
+            }
+            self->handle(request);
+        }
+        self->close();
+        self->stream_->finish();
+    }
+
+    bool ready() const override { return stream_->queued_bytes() < kHighWater; }
+
+    void deliver(std::int64_t hub_id, WatchBatch batch) override {
+        auto it = by_hub_id_.find(hub_id);
+        if (it == by_hub_id_.end()) return;
+        Watch& watch = watches_.at(it->second);
+        watch.told_since_tick = true;
+        std::string events;
+        for (std::size_t i = 0; i < batch.events.size(); ++i) {
+            // Only a watch that asked for it gets a revision in more than one piece.
+            if (watch.fragment && events.size() >= kFragmentBytes) send_events(it->second, batch.revision, std::exchange(events, {}), true);
+            append_event(&events, *batch.events[i], watch.previous);
+        }
+        send_events(it->second, batch.revision, std::move(events), false);
+        if (!ready()) wait_until_drained();
+    }
+
+    void compacted(std::int64_t hub_id, std::int64_t revision) override {
+        auto it = by_hub_id_.find(hub_id);
+        if (it == by_hub_id_.end()) return;
+        pb::WatchResponse response;
+        node_.fill_header(response.mutable_header());
+        response.set_watch_id(it->second);
+        response.set_canceled(true);
+        response.set_compact_revision(revision);
+        watches_.erase(it->second);
+        by_hub_id_.erase(it);
+        send(response);
+    }
+
+  private:
+    struct Watch {
+        std::int64_t hub_id = 0;
+        bool previous = false;
+        bool fragment = false;
+        bool progress = false;
+        bool told_since_tick = true;
+    };
+
+    void start_timers() {
+        if (!stream_->metadata("hasleader").empty()) {
+            leader_check_.every(base::Millis(500), [this] {
+                if (node_.replica().leader() != raft::kNobody) return static_cast<void>(leaderless_ = base::Millis(0));
+                leaderless_ += base::Millis(500);
+                if (leaderless_ < options_.leader_patience) return;
+                close();
+                stream_->finish(errors::no_leader());
+            });
+        }
+        progress_.every(options_.progress_interval, [this] {
+            for (auto& [id, watch] : watches_) {
+                if (watch.progress && !watch.told_since_tick && node_.hub().synced(watch.hub_id)) send_progress(id);
+                watch.told_since_tick = false;
+            }
+        });
+    }
+
+    void close() {
+        leader_check_.cancel();
+        progress_.cancel();
+        for (const auto& [hub_id, id] : by_hub_id_) node_.hub().remove(hub_id);
+        by_hub_id_.clear();
+        watches_.clear();
+    }
+
+    void handle(const pb::WatchRequest& request) {
+        if (request.has_create_request()) create(request.create_request());
+        if (request.has_cancel_request()) cancel(request.cancel_request().watch_id());
+        if (request.has_progress_request()) {
+            // Only when it holds for all of the stream's watches; silence otherwise.
+            for (const auto& [id, watch] : watches_)
+                if (!node_.hub().synced(watch.hub_id)) return;
+            send_progress(-1);
+        }
+    }
+
+    void create(const pb::WatchCreateRequest& request) {
+        pb::WatchResponse response;
+        response.set_created(true);
+        std::int64_t id = request.watch_id();
+        std::string refused;
+        if (request.start_revision() < 0) refused = "etcdserver: mvcc: required revision is a future revision";
+        if (id != 0 && watches_.contains(id)) refused = "mvcc: duplicate watch ID provided on the WatchStream";
+        if (!refused.empty()) {
+            node_.fill_header(response.mutable_header());
+            response.set_watch_id(-1);
+            response.set_canceled(true);
+            response.set_cancel_reason(refused);
+            return send(response);
+        }
+        if (id == 0) {
+            while (watches_.contains(next_id_)) ++next_id_;
+            id = next_id_++;
+        }
+        WatchHub::Request watch;
+        watch.key = request.key();
+        if (watch.key.empty()) watch.key = std::string(1, '\0');
+        watch.range_end = request.range_end();
+        watch.start_revision = request.start_revision();
+        watch.previous = request.prev_kv();
+        for (const int filter : request.filters()) {
+            watch.no_put = watch.no_put || filter == pb::WatchCreateRequest::NOPUT;
+            watch.no_delete = watch.no_delete || filter == pb::WatchCreateRequest::NODELETE;
+        }
+        node_.fill_header(response.mutable_header());
+        response.set_watch_id(id);
+        send(response);
+        Watch& entry = watches_[id];
+        entry.previous = request.prev_kv();
+        entry.fragment = request.fragment();
+        entry.progress = request.progress_notify();
+        entry.hub_id = node_.hub().add(watch, this);
+        by_hub_id_[entry.hub_id] = id;
+        if (!node_.hub().synced(entry.hub_id)) node_.pump();
+    }
+
+    void cancel(std::int64_t id) {
+        auto it = watches_.find(id);
+        if (it == watches_.end()) return;
+        node_.hub().remove(it->second.hub_id);
+        by_hub_id_.erase(it->second.hub_id);
+        watches_.erase(it);
+        pb::WatchResponse response;
+        node_.fill_header(response.mutable_header());
+        response.set_watch_id(id);
+        response.set_canceled(true);
+        send(response);
+    }
+
+    void send_progress(std::int64_t id) {
+        pb::WatchResponse response;
+        node_.fill_header(response.mutable_header());
+        response.set_watch_id(id);
+        send(response);
+    }
+
+    void send_events(std::int64_t id, std::int64_t revision, std::string events, bool fragment) {
+        pb::ResponseHeader header;
+        header.set_revision(revision);
+        node_.fill_header(&header);
+        std::string frame(net::kGrpcPrefix, '\0');
+        append_field(&frame, kHeaderTag, header.SerializeAsString());
+        if (id != 0) {
+            frame.push_back(kWatchIdTag);
+            base::append_varint(&frame, static_cast<std::uint64_t>(id));
+        }
+        if (fragment) {
+            frame.push_back(kFragmentTag);
+            frame.push_back(1);
+        }
+        frame += events;
+        net::grpc_fill_prefix(&frame);
+        write(net::share(std::move(frame)));
+    }
+
+    void send(const pb::WatchResponse& response) {
+        std::string frame(net::kGrpcPrefix, '\0');
+        response.AppendToString(&frame);
+        net::grpc_fill_prefix(&frame);
+        write(net::share(std::move(frame)));
+    }
+
+    void write(net::SharedBytes frame) {
+        if (auto sent = stream_->write_frame(std::move(frame)); !sent && !stream_->closed()) {
+            LOG_INFO("kvstore", "a watch stream is cut off: {}", sent.error().message);
+            // Not from inside the hub's walk over its watchers.
+            loop_.post([self = shared_from_this(), error = sent.error()] {
+                self->close();
+                self->stream_->finish(error);
+            });
+        }
+    }
+
+    void wait_until_drained() {
+        if (std::exchange(waiting_, true)) return;
+        boost::asio::co_spawn(loop_.context(), drain(shared_from_this()), [](std::exception_ptr) {});
+    }
+
+    static base::Awaitable<void> drain(std::shared_ptr<WatchSession> self) {
+        auto drained = co_await self->stream_->drained(kLowWater);
+        self->waiting_ = false;
+        if (drained) self->node_.pump();
+    }
+
+    base::Loop& loop_;
+    Node& node_;
+    std::shared_ptr<net::GrpcStream> stream_;
+    EtcdServiceOptions options_;
+    base::Timer leader_check_;
+    base::Timer progress_;
+    base::Millis leaderless_{0};
+    std::map<std::int64_t, Watch> watches_;
+    std::map<std::int64_t, std::int64_t> by_hub_id_;
+    std::int64_t next_id_ = 0;
+    bool waiting_ = false;
+};
+
+}  // namespace
+
+void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node, const EtcdServiceOptions& options) {
+    service.streaming("/etcdserverpb.Watch/Watch", [&loop, &node, options](std::shared_ptr<net::GrpcStream> stream) {
+        return WatchSession::run(std::make_shared<WatchSession>(loop, node, std::move(stream), options));
+    });
+}
+
+}  // namespace kvstore

@@ -1,0 +1,35 @@
+#pragma once
+// PosixDisk: a Disk on a directory of the real file system, with a disk thread of its own. Used and
+// calls back on the owner's loop.
+
+#include <memory>
+#include <string>
+
+#include "base/loop.h"
+#include "raft/wal/disk.h"
+
+namespace raft {
+
+class PosixDisk final : public Disk {
+  public:
+    // Makes the directory (0700) if it is not there, and locks it: Unavailable when another process
+    // has it.
+    static base::Result<std::unique_ptr<PosixDisk>> open(base::Loop& owner,
+                                                         const std::string& directory);
+    // Finishes the batch that is being written, drops the others.
+    ~PosixDisk() override;
+
+    base::Result<std::vector<std::string>> list() override;
+    base::Result<std::string> read(const std::string& name, std::uint64_t offset,
+                                   std::uint64_t length) override;
+    void submit(DiskBatch batch, base::UniqueFunction<void()> done) override;
+    void on_trouble(base::UniqueFunction<void(base::Status)> f) override;
+
+    struct Impl;
+
+  private:
+    explicit PosixDisk(std::shared_ptr<Impl> impl);
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace raft

@@ -1,0 +1,82 @@
+#pragma once
+// The write-ahead log's bytes. Pure.
+//
+// A segment file "<sequence, 16 hex digits>.wal" is a header and records up to a record of length 0
+// or the end. Every record and header is checksummed with the segment's sequence number in the
+// seed, so that what an earlier file left on the disk is never taken for a record.
+//
+// Positions in the log as a stream of bytes are LSNs: a segment starts at the LSN in its header, so
+// the next segment's header says how much of this one counts.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "raft/core/config.h"
+#include "raft/core/types.h"
+
+namespace raft::wal {
+
+enum class RecordType : std::uint8_t {
+    kEntry = 1,   // varint index, varint term, u8 type, payload
+    kCommit = 2,  // varint index: known to be committed
+    // A snapshot is about to replace the state: varint index, varint term, ConfigEntry. Should the
+    // process die before the log is reset, this says with which membership to go on.
+    kIntent = 3,
+};
+
+// Header: u32 length of the body, u32 crc, u64 durable LSN when this was written, u8 type.
+inline constexpr std::size_t kRecordHeader = 17;
+inline constexpr std::size_t kMaxRecord = 64U << 20U;
+
+struct Record {
+    RecordType type = RecordType::kEntry;
+    std::uint64_t durable_lsn = 0;  // everything before it was known to be on disk
+    std::string_view body;
+};
+
+void append_record(std::string* out, std::uint64_t segment, RecordType type,
+                   std::uint64_t durable_lsn, std::string_view head, std::string_view tail = {});
+
+struct ParsedRecord {
+    enum class Kind { kRecord, kEnd, kBad };
+    Kind kind = Kind::kEnd;
+    Record record;
+    std::size_t size = 0;  // header included
+};
+// The record at the front of `bytes`. kEnd: zeros, or nothing.
+ParsedRecord parse_record(std::string_view bytes, std::uint64_t segment);
+
+struct SegmentHeader {
+    std::uint64_t sequence = 0;
+    std::uint64_t start_lsn = 0;
+    std::uint64_t durable_lsn = 0;
+    std::uint64_t cluster_id = 0;
+    NodeId node;
+    Index commit;
+    // The log's end when the segment was begun, and the membership in force there. Once everything
+    // before this segment is dropped it is the log's base.
+    Position previous;
+    Config config;
+    // The log begins anew here: earlier segments are void (a snapshot took their place).
+    bool reset = false;
+};
+std::string encode_header(const SegmentHeader& header);
+struct ParsedHeader {
+    SegmentHeader header;
+    std::size_t size = 0;
+};
+std::optional<ParsedHeader> parse_header(std::string_view bytes, std::uint64_t sequence);
+
+std::string entry_head(const Entry& entry);
+std::optional<Entry> decode_entry(std::string_view body, bool with_payload);
+std::string encode_commit(Index index);
+std::optional<Index> decode_commit(std::string_view body);
+std::string encode_intent(Position position, const Config& config);
+std::optional<std::pair<Position, Config>> decode_intent(std::string_view body);
+
+std::string segment_name(std::uint64_t sequence);
+std::optional<std::uint64_t> parse_segment_name(std::string_view name);
+
+}  // namespace raft::wal

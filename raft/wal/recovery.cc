@@ -1,0 +1,250 @@
+#include "raft/wal/recovery.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+namespace raft {
+
+using wal::ParsedRecord;
+
+namespace {
+constexpr std::size_t kMaxHeader = 1U << 20U;
+// No log is longer; tells records from garbage before their checksum is computed.
+constexpr std::uint64_t kMaxLsnStep = std::uint64_t{1} << 44U;
+}  // namespace
+
+base::Status WalRecovery::read_votes(Wal* wal, WalRecovered* out) {
+    std::size_t damaged = 0;
+    std::optional<wal::VoteRecord> best;
+    for (const char* name : wal::kVoteFiles) {
+        auto bytes = disk_.read(name, 0, 64);
+        if (!bytes && bytes.error().code == base::Code::kNotFound) {
+            continue;
+        }
+        if (!bytes) return bytes.error();
+        const auto record = wal::parse_vote(*bytes);
+        if (!record) {
+            ++damaged;
+        } else if (!best || record->sequence > best->sequence) {
+            best = record;
+        }
+    }
+    out->vote_copy_damaged = damaged > 0;
+    if (best) {
+        wal->vote_sequence_ = best->sequence;
+        out->hard = best->state;
+        return {};
+    }
+    // Copy 1 is written only once copy 0 is durable: if both are there and neither can be read, a
+    // vote was lost.
+    if (damaged == 2) return base::data_loss("both copies of the vote record are damaged");
+    return {};
+}
+
+base::Status WalRecovery::read_files() {
+    TRY(auto names, disk_.list());
+    for (const std::string& name : names) {
+        const auto sequence = wal::parse_segment_name(name);
+        if (!sequence) continue;
+        File file;
+        file.sequence = *sequence;
+        TRY(const auto start, disk_.read(name, 0, kMaxHeader));
+        if (auto header = wal::parse_header(start, *sequence)) {
+            file.valid = true;
+            file.header = std::move(*header);
+            const auto& h = file.header.header;
+            if (h.cluster_id != options_.cluster_id || h.node != options_.node)
+                return base::Error(
+                    base::Code::kFailedPrecondition,
+                    fmt::format("the log belongs to member {:x} of cluster {:x}, not to member "
+                                "{:x} of cluster {:x}",
+                                h.node, h.cluster_id, options_.node, options_.cluster_id));
+        }
+        files_.push_back(std::move(file));
+    }
+    std::sort(files_.begin(), files_.end(),
+              [](const File& a, const File& b) { return a.sequence < b.sequence; });
+    return {};
+}
+
+// Segments that later ones have taken the place of: before a reset, or from beyond a cut.
+void WalRecovery::drop_void(std::vector<std::string>* removes) {
+    std::vector<File> kept;
+    std::uint64_t lowest = ~std::uint64_t{0};
+    bool reset = false;
+    for (auto it = files_.rbegin(); it != files_.rend(); ++it) {
+        const bool is_void = reset || (it->valid && it->header.header.start_lsn >= lowest);
+        if (is_void) {
+            removes->push_back(wal::segment_name(it->sequence));
+            continue;
+        }
+        if (it->valid) {
+            lowest = it->header.header.start_lsn;
+            reset = it->header.header.reset;
+        }
+        kept.push_back(std::move(*it));
+    }
+    std::reverse(kept.begin(), kept.end());
+    files_ = std::move(kept);
+}
+
+base::Status WalRecovery::load(std::size_t i) {
+    if (!files_[i].bytes.empty()) return {};
+    TRY(files_[i].bytes, disk_.read(wal::segment_name(files_[i].sequence), 0, ~std::uint64_t{0}));
+    return {};
+}
+
+// Whether something after this place says that the log was durable beyond `lsn`.
+base::Result<bool> WalRecovery::proof_after(std::size_t i, std::size_t offset, std::uint64_t lsn) {
+    for (std::size_t k = i; k < files_.size(); ++k) {
+        const File& file = files_[k];
+        if (k > i && file.valid && file.header.header.durable_lsn > lsn) return true;
+        TRY_VOID(load(k));
+        const std::string_view bytes = file.bytes;
+        std::size_t at = k == i ? offset : 0;
+        while (at < bytes.size()) {
+            at = bytes.find_first_not_of('\0', at);
+            if (at == std::string_view::npos) break;
+            // The length's low bytes may be zero: a record may begin a little earlier.
+            for (std::size_t back = 0; back < 4 && back <= at; ++back) {
+                const std::size_t start = at - back;
+                if (k == i && start <= offset) continue;
+                if (bytes.size() - start < wal::kRecordHeader) continue;
+                const auto durable = base::load_le<std::uint64_t>(&bytes[start + 8]);
+                if (durable <= lsn || durable - lsn > kMaxLsnStep) continue;
+                const auto parsed = wal::parse_record(bytes.substr(start), file.sequence);
+                if (parsed.kind == ParsedRecord::Kind::kRecord) return true;
+            }
+            ++at;
+        }
+    }
+    return false;
+}
+
+void WalRecovery::cut(std::size_t i, std::size_t offset) {
+    was_cut_ = true;
+    const bool whole = offset == 0;
+    for (std::size_t k = i + (whole ? 0 : 1); k < files_.size(); ++k)
+        removes_.push_back(wal::segment_name(files_[k].sequence));
+    files_.resize(i + (whole ? 0 : 1));
+}
+
+base::Status WalRecovery::bad_at(std::size_t i, std::size_t offset) {
+    const File& file = files_[i];
+    const std::uint64_t lsn = file.valid                ? file.header.header.start_lsn + offset
+                              : wal_->segments_.empty() ? 0
+                                                        : wal_->end_lsn();
+    TRY(const bool proven, proof_after(i, offset, lsn));
+    if (proven)
+        return base::data_loss(fmt::format(
+            "the log is damaged: {} at offset {} is unreadable, although it was durable and later "
+            "records follow. Restore this member from its peers (remove it and add it again).",
+            wal::segment_name(file.sequence), offset));
+    LOG_WARN("wal", "cutting a torn tail: {} at offset {}", wal::segment_name(file.sequence),
+             offset);
+    cut(i, offset);
+    return {};
+}
+
+base::Status WalRecovery::replay_record(const File& file, std::size_t offset,
+                                        const wal::Record& record) {
+    const auto damaged = [&](std::string_view what) {
+        return base::data_loss(fmt::format("the log is damaged: {} at offset {}: {}",
+                                           wal::segment_name(file.sequence), offset, what));
+    };
+    if (record.type == wal::RecordType::kCommit) {
+        const auto commit = wal::decode_commit(record.body);
+        if (!commit) return damaged("bad commit record");
+        wal_->commit_ = std::max(wal_->commit_, *commit);
+        return {};
+    }
+    if (record.type == wal::RecordType::kIntent) {
+        out_->intent = wal::decode_intent(record.body);
+        if (!out_->intent) return damaged("bad intent record");
+        return {};
+    }
+    const auto entry = record.type == wal::RecordType::kEntry ? wal::decode_entry(record.body, true)
+                                                              : std::nullopt;
+    if (!entry) return damaged("unknown record");
+    if (entry->index > wal_->last_.index + 1) return damaged("entries are missing");
+    if (entry->index <= wal_->base_.index) return {};
+    wal_->truncate_from(entry->index);
+    if (entry->term < wal_->last_.term) return damaged("terms go back");
+    if (entry->term != wal_->last_.term || wal_->runs_.empty())
+        wal_->runs_.push_back({entry->index, entry->term});
+    wal_->last_ = {entry->index, entry->term};
+    wal_->locations_.push_back(
+        {static_cast<std::uint32_t>(file.sequence), static_cast<std::uint32_t>(offset)});
+    if (entry->type == EntryType::kConfig) {
+        auto config = decode_config_entry(entry->data());
+        if (!config) return damaged("bad membership");
+        wal_->configs_.emplace_back(entry->index, std::move(config->config));
+    }
+    return {};
+}
+
+base::Status WalRecovery::replay(std::size_t i) {
+    File& file = files_[i];
+    if (!file.valid) return bad_at(i, 0);
+    TRY_VOID(load(i));
+    const auto& h = file.header.header;
+    if (wal_->segments_.empty()) {
+        wal_->base_ = wal_->last_ = h.previous;
+        wal_->configs_.assign(1, {h.previous.index, h.config});
+    }
+    wal_->commit_ = std::max(wal_->commit_, h.commit);
+    wal_->segments_.push_back(
+        {h.sequence, file.bytes.size(), h.start_lsn, file.header.size, h.previous});
+    const bool last = i + 1 == files_.size();
+    std::uint64_t limit = file.bytes.size();
+    if (!last && files_[i + 1].valid)
+        limit = std::min(limit, files_[i + 1].header.header.start_lsn - h.start_lsn);
+    std::size_t at = file.header.size;
+    const std::string_view bytes = std::string_view(file.bytes).substr(0, limit);
+    while (at < bytes.size()) {
+        const auto parsed = wal::parse_record(bytes.substr(at), file.sequence);
+        if (parsed.kind != ParsedRecord::Kind::kRecord) {
+            const bool clean_end = parsed.kind == ParsedRecord::Kind::kEnd && last &&
+                                   bytes.find_first_not_of('\0', at) == std::string_view::npos;
+            return clean_end ? base::Status() : bad_at(i, at);
+        }
+        TRY_VOID(replay_record(file, at, parsed.record));
+        at += parsed.size;
+        wal_->segments_.back().used = at;
+    }
+    file.bytes = {};
+    return {};
+}
+
+base::Status WalRecovery::run(Wal* wal, WalRecovered* out, std::vector<std::string>* removes,
+                              std::uint64_t* next_sequence) {
+    wal_ = wal;
+    out_ = out;
+    TRY_VOID(read_files());
+    TRY_VOID(read_votes(wal, out));
+    *next_sequence = files_.empty() ? 1 : files_.back().sequence + 1;
+    drop_void(&removes_);
+    for (std::size_t i = 0; i < files_.size() && !was_cut_; ++i)
+        TRY_VOID(replay(i));
+    out->torn_tail_cut = was_cut_;
+    *removes = std::move(removes_);
+    if (wal->segments_.empty()) {
+        if (out->hard.term > Term(0))
+            return base::data_loss("no readable log segment beside a vote record");
+        out->fresh = true;
+        wal->configs_.assign(1, {Index(0), Config{}});
+    }
+    out->commit = std::min(wal->commit_, wal->last_.index);
+    out->log.base = wal->base_;
+    out->log.base_config = wal->configs_.front().second;
+    out->log.last = wal->last_.index;
+    out->log.term_starts.assign(wal->runs_.begin(), wal->runs_.end());
+    out->log.configs.assign(std::next(wal->configs_.begin()), wal->configs_.end());
+    return {};
+}
+
+}  // namespace raft

@@ -1,0 +1,110 @@
+#pragma once
+// Wal: the durable log of one member, in segment files of a Disk, and its vote record. Plans and
+// encodes on the store loop (not thread-safe); the Disk writes and syncs elsewhere and reports back
+// in order. Formats: raft/wal/record.h, raft/wal/vote_file.h.
+//
+// After a crash the end of the log may be torn: what was not synced is there in part. Such a tail
+// is cut. Damage to what *was* synced is another thing: a later record proves it, by carrying how
+// far the log was durable when that record was written. Then opening fails with DataLoss and
+// touches nothing. Each opening begins a new segment, so nothing is ever written over a torn tail.
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/function.h"
+#include "base/result.h"
+#include "raft/core/core.h"
+#include "raft/wal/disk.h"
+#include "raft/wal/record.h"
+#include "raft/wal/vote_file.h"
+
+namespace raft {
+
+struct WalOptions {
+    std::uint64_t cluster_id = 0;
+    NodeId node;
+    std::uint64_t segment_bytes = 16U << 20U;
+};
+
+struct WalRecovered {
+    HardState hard;
+    RecoveredLog log;
+    Index commit;
+    // A snapshot that was about to be installed.
+    std::optional<std::pair<Position, Config>> intent;
+    bool fresh = false;  // there was nothing
+    bool torn_tail_cut = false;
+    bool vote_copy_damaged = false;
+};
+
+class Wal final : public EntrySource {
+  public:
+    using Done = base::UniqueFunction<void()>;
+
+    // Reads everything, repairs a torn tail, begins a new segment. `ready` runs once what was read
+    // is known to be durable: acknowledge nothing before. FailedPrecondition: the files are of
+    // another cluster or member.
+    static base::Result<std::unique_ptr<Wal>> open(Disk& disk, WalOptions options,
+                                                   WalRecovered* recovered, Done ready);
+
+    // One group: the vote record if it changed, then the entries, which replace the log from the
+    // first one's index on. `commit`: noted for the next start when there is something to write.
+    void append(const std::optional<HardState>& hard, const std::vector<Entry>& entries,
+                Index commit, Done done);
+    // Before a snapshot at `position` replaces the state machine's content.
+    void write_intent(Position position, const Config& config, Done done);
+    // After that: the log is empty and begins behind `position`.
+    void reset(Position position, const Config& config, Done done);
+    // Drops whole segments of entries ≤ `limit`, which are committed. Returns the new base's index
+    // (the old one when nothing can go).
+    Index compact(Index limit, const Log& log);
+
+    // EntrySource. Empty when the file cannot be read or is damaged (logged).
+    std::vector<Entry> read(Index from, Index to, std::size_t max_bytes) override;
+
+    // What the segments occupy.
+    std::uint64_t bytes() const;
+    std::size_t segments() const { return segments_.size(); }
+
+  private:
+    struct Segment {
+        std::uint64_t sequence = 0;
+        std::uint64_t file_bytes = 0;
+        std::uint64_t start_lsn = 0;
+        std::uint64_t used = 0;
+        Position previous;
+    };
+    struct Location {
+        std::uint32_t segment = 0;
+        std::uint32_t offset = 0;
+    };
+    friend class WalRecovery;
+
+    Wal(Disk& disk, WalOptions options) : disk_(disk), options_(options) {}
+
+    void begin_segment(DiskBatch* batch, bool reset, std::uint64_t need);
+    void add_record(DiskBatch* batch, wal::RecordType type, std::string_view head,
+                    std::string_view tail);
+    void submit(DiskBatch batch, Done done);
+    void submit_vote(const HardState& hard);
+    void truncate_from(Index index);
+    std::uint64_t end_lsn() const { return segments_.back().start_lsn + segments_.back().used; }
+
+    Disk& disk_;
+    WalOptions options_;
+    std::deque<Segment> segments_;
+    std::uint64_t durable_lsn_ = 0;
+    std::uint64_t vote_sequence_ = 0;
+    Position base_;
+    Position last_;
+    std::deque<Location> locations_;  // of base_.index + 1 …
+    std::deque<Position> runs_;       // where each term begins, after base_
+    std::deque<std::pair<Index, Config>> configs_;
+    Index commit_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace raft
