@@ -24,12 +24,14 @@ struct Summary {
 void count_restarts(const core::ContainerStatus& c, Summary* s) {
     s->restarts += c.restartcount();
     const auto& ended = c.laststate().terminated().finishedat();
-    if (c.laststate().has_terminated() && ended.seconds() > s->last_restart.seconds()) s->last_restart = ended;
+    if (c.laststate().has_terminated() && ended.seconds() > s->last_restart.seconds())
+        s->last_restart = ended;
 }
 
 std::string exit_reason(const core::ContainerStateTerminated& t) {
     if (!t.reason().empty()) return t.reason();
-    return t.signal() != 0 ? fmt::format("Signal:{}", t.signal()) : fmt::format("ExitCode:{}", t.exitcode());
+    return t.signal() != 0 ? fmt::format("Signal:{}", t.signal())
+                           : fmt::format("ExitCode:{}", t.exitcode());
 }
 
 // True while an initial container holds the pod back; the reason says which and why.
@@ -38,13 +40,15 @@ bool initializing(const core::Pod& pod, Summary* s) {
         const auto& c = pod.status().initcontainerstatuses(i);
         count_restarts(c, s);
         if (c.state().has_terminated() && c.state().terminated().exitcode() == 0) continue;
-        if (c.has_started() && c.started() && i < pod.spec().initcontainers_size() && pod.spec().initcontainers(i).restartpolicy() == "Always") {
+        if (c.has_started() && c.started() && i < pod.spec().initcontainers_size() &&
+            pod.spec().initcontainers(i).restartpolicy() == "Always") {
             s->ready += c.ready() ? 1 : 0;
             continue;
         }
         if (c.state().has_terminated())
             s->reason = "Init:" + exit_reason(c.state().terminated());
-        else if (c.state().has_waiting() && !c.state().waiting().reason().empty() && c.state().waiting().reason() != "PodInitializing")
+        else if (c.state().has_waiting() && !c.state().waiting().reason().empty() &&
+                 c.state().waiting().reason() != "PodInitializing")
             s->reason = "Init:" + c.state().waiting().reason();
         else
             s->reason = fmt::format("Init:{}/{}", i, pod.spec().initcontainers_size());
@@ -84,17 +88,23 @@ json::array pod_cells(const Message& object, const CellContext& context) {
     Summary s;
     s.reason = pod.status().reason().empty() ? pod.status().phase() : pod.status().reason();
     for (const auto& condition : pod.status().conditions())
-        if (condition.type() == "PodScheduled" && condition.reason() == "SchedulingGated") s.reason = "SchedulingGated";
+        if (condition.type() == "PodScheduled" && condition.reason() == "SchedulingGated")
+            s.reason = "SchedulingGated";
     const bool held = initializing(pod, &s);
     if (!held) look_at_containers(pod, &s);
-    if (is_deleting(pod)) s.reason = pod.status().reason() == "NodeLost" ? "Unknown" : "Terminating";
+    if (is_deleting(pod))
+        s.reason = pod.status().reason() == "NodeLost" ? "Unknown" : "Terminating";
     std::string restarts = std::to_string(s.restarts);
-    if (s.restarts != 0 && s.last_restart.seconds() != 0) restarts += " (" + context.age(s.last_restart) + " ago)";
+    if (s.restarts != 0 && s.last_restart.seconds() != 0)
+        restarts += " (" + context.age(s.last_restart) + " ago)";
     const std::string gates = [&] {
         if (pod.spec().readinessgates().empty()) return std::string("<none>");
         int passed = 0;
         for (const auto& gate : pod.spec().readinessgates())
-            for (const auto& condition : pod.status().conditions()) passed += condition.type() == gate.conditiontype() && condition.status() == "True" ? 1 : 0;
+            for (const auto& condition : pod.status().conditions())
+                passed += condition.type() == gate.conditiontype() && condition.status() == "True"
+                              ? 1
+                              : 0;
         return fmt::format("{}/{}", passed, pod.spec().readinessgates_size());
     }();
     auto or_none = [](const std::string& t) { return t.empty() ? std::string("<none>") : t; };
