@@ -256,6 +256,8 @@ class HttpClient final : public Client {
 
 std::shared_ptr<Client> make_http_client(base::Loop& loop, net::ClientOptions options,
                                          base::Millis timeout) {
+    // Each informer has a watch open: with HTTP/1.1 that would be a connection each.
+    options.protocol = net::Protocol::kHttp2;
     return std::make_shared<HttpClient>(loop, std::move(options), timeout);
 }
 
