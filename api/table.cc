@@ -24,20 +24,28 @@ struct Column {
 constexpr Column kColumns[] = {
 #include "api/columns.inc"
 };
-constexpr Column kDefault[] = {{"", "Name", "string", "name", 0}, {"", "Created At", "date", "", 0}};
+constexpr Column kDefault[] = {{"", "Name", "string", "name", 0},
+                               {"", "Created At", "date", "", 0}};
 
-json::string text(std::string_view s) { return json::string(s.data(), s.size()); }
+json::string text(std::string_view s) {
+    return json::string(s.data(), s.size());
+}
 
 json::array column_definitions(std::string_view kind, bool own) {
     json::array out;
     auto add = [&](const Column& c) {
-        out.push_back(json::object{{"name", text(c.name)}, {"type", text(c.type)}, {"format", text(c.format)}, {"description", ""}, {"priority", c.priority}});
+        out.push_back(json::object{{"name", text(c.name)},
+                                   {"type", text(c.type)},
+                                   {"format", text(c.format)},
+                                   {"description", ""},
+                                   {"priority", c.priority}});
     };
     if (own)
         for (const auto& c : kColumns)
             if (c.kind == kind) add(c);
     if (!own)
-        for (const auto& c : kDefault) add(c);
+        for (const auto& c : kDefault)
+            add(c);
     return out;
 }
 
@@ -73,27 +81,35 @@ std::string CellContext::age(const meta::Time& t) const {
     return human_duration(std::chrono::duration_cast<std::chrono::seconds>(now - from_time(t)));
 }
 
-std::string partial_metadata_json(const Message& object) {
-    return "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":" + to_json(meta_of(object)) + "}";
+std::string partial_metadata_json(const Message& object, std::string_view version) {
+    return fmt::format(
+        R"({{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{}","metadata":{}}})",
+        version, to_json(meta_of(object)));
 }
 
-std::string table_json(const ResourceInfo& resource, const std::vector<ObjectPtr>& objects, std::string_view list_meta, const TableOptions& options) {
+std::string table_json(const ResourceInfo& resource, const std::vector<ObjectPtr>& objects,
+                       std::string_view list_meta, const TableOptions& options) {
     const Cells cells = cells_of(resource.prototype().GetDescriptor());
     const CellContext context{options.now};
-    std::string out = "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/" + options.version + "\",\"metadata\":" + std::string(list_meta) + ",\"columnDefinitions\":";
-    out += options.without_columns ? "null" : json::serialize(column_definitions(resource.kind, cells != nullptr));
+    std::string out = "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/" + options.version +
+                      "\",\"metadata\":" + std::string(list_meta) + ",\"columnDefinitions\":";
+    out += options.without_columns
+               ? "null"
+               : json::serialize(column_definitions(resource.kind, cells != nullptr));
     out += ",\"rows\":[";
     bool first = true;
     for (const auto& object : objects) {
         if (!object) continue;
         if (!std::exchange(first, false)) out += ',';
-        out += "{\"cells\":" + json::serialize(cells != nullptr ? cells(*object, context) : default_cells(*object));
+        out += "{\"cells\":" +
+               json::serialize(cells != nullptr ? cells(*object, context) : default_cells(*object));
         if (options.include_object == "Object")
-            out += ",\"object\":" + to_json(*object, {resource.api_version(), std::string(resource.kind)});
+            out += ",\"object\":" +
+                   to_json(*object, {resource.api_version(), std::string(resource.kind)});
         else if (options.include_object == "None")
             out += ",\"object\":null";
         else
-            out += ",\"object\":" + partial_metadata_json(*object);
+            out += ",\"object\":" + partial_metadata_json(*object, options.version);
         out += '}';
     }
     return out + "]}";
