@@ -24,7 +24,8 @@ std::shared_ptr<const Event> to_event(mvccpb::Event* from) {
 
 class RemoteWatcher final : public Watcher {
   public:
-    RemoteWatcher(std::shared_ptr<net::GrpcClientStream> stream, std::int64_t created) : stream_(std::move(stream)), created_(created) {}
+    RemoteWatcher(std::shared_ptr<net::GrpcClientStream> stream, std::int64_t created)
+        : stream_(std::move(stream)), created_(created) {}
     ~RemoteWatcher() override { stream_->cancel(); }
 
     base::Task<WatchUpdate> next() override {
@@ -32,13 +33,18 @@ class RemoteWatcher final : public Watcher {
         CO_TRY(auto message, co_await stream->read());
         if (!message) co_return base::unavailable("the store ended the watch");
         pb::WatchResponse response;
-        if (!response.ParseFromString(*message)) co_return base::internal_error("the store's watch response cannot be read");
+        if (!response.ParseFromString(*message))
+            co_return base::internal_error("the store's watch response cannot be read");
         if (response.compact_revision() > 0) co_return errors::compacted();
-        if (response.canceled()) co_return base::unavailable("the store cancelled the watch: " + response.cancel_reason());
+        if (response.canceled())
+            co_return base::unavailable("the store cancelled the watch: " +
+                                        response.cancel_reason());
         WatchUpdate update;
         update.revision = response.header().revision();
-        for (auto& event : *response.mutable_events()) update.events.push_back(to_event(&event));
-        // A response tells of its own revision's events; another may follow with the same one only when fragmented, which is not asked for.
+        for (auto& event : *response.mutable_events())
+            update.events.push_back(to_event(&event));
+        // A response tells of its own revision's events; another may follow with the same one only
+        // when fragmented, which is not asked for.
         co_return update;
     }
     void cancel() override { stream_->cancel(); }
@@ -47,7 +53,8 @@ class RemoteWatcher final : public Watcher {
     void request_progress() {
         pb::WatchRequest request;
         request.mutable_progress_request();
-        if (auto sent = stream_->write(request.SerializeAsString()); !sent) LOG_DEBUG("kvstore", "no progress request: {}", sent.error().message);
+        if (auto sent = stream_->write(request.SerializeAsString()); !sent)
+            LOG_DEBUG("kvstore", "no progress request: {}", sent.error().message);
     }
 
   private:
@@ -57,24 +64,36 @@ class RemoteWatcher final : public Watcher {
 
 class RemoteClient final : public Client {
   public:
-    RemoteClient(base::Loop& loop, RemoteClientOptions options) : timeout_(options.timeout), channel_(loop, channel_options(options)) {}
+    RemoteClient(base::Loop& loop, RemoteClientOptions options)
+        : timeout_(options.timeout), channel_(loop, channel_options(options)) {}
 
-    base::Task<pb::RangeResponse> range(pb::RangeRequest r) override { return read<pb::RangeResponse>("/etcdserverpb.KV/Range", r.SerializeAsString()); }
-    base::Task<pb::PutResponse> put(pb::PutRequest r) override { return write<pb::PutResponse>("/etcdserverpb.KV/Put", r.SerializeAsString()); }
-    base::Task<pb::DeleteRangeResponse> delete_range(pb::DeleteRangeRequest r) override {
-        return write<pb::DeleteRangeResponse>("/etcdserverpb.KV/DeleteRange", r.SerializeAsString());
+    base::Task<pb::RangeResponse> range(pb::RangeRequest r) override {
+        return read<pb::RangeResponse>("/etcdserverpb.KV/Range", r.SerializeAsString());
     }
-    base::Task<pb::TxnResponse> txn(pb::TxnRequest r) override { return write<pb::TxnResponse>("/etcdserverpb.KV/Txn", r.SerializeAsString()); }
+    base::Task<pb::PutResponse> put(pb::PutRequest r) override {
+        return write<pb::PutResponse>("/etcdserverpb.KV/Put", r.SerializeAsString());
+    }
+    base::Task<pb::DeleteRangeResponse> delete_range(pb::DeleteRangeRequest r) override {
+        return write<pb::DeleteRangeResponse>("/etcdserverpb.KV/DeleteRange",
+                                              r.SerializeAsString());
+    }
+    base::Task<pb::TxnResponse> txn(pb::TxnRequest r) override {
+        return write<pb::TxnResponse>("/etcdserverpb.KV/Txn", r.SerializeAsString());
+    }
     base::Task<pb::CompactionResponse> compact(pb::CompactionRequest r) override {
         return write<pb::CompactionResponse>("/etcdserverpb.KV/Compact", r.SerializeAsString());
     }
     base::Task<pb::LeaseGrantResponse> lease_grant(pb::LeaseGrantRequest r) override {
-        return write<pb::LeaseGrantResponse>("/etcdserverpb.Lease/LeaseGrant", r.SerializeAsString());
+        return write<pb::LeaseGrantResponse>("/etcdserverpb.Lease/LeaseGrant",
+                                             r.SerializeAsString());
     }
     base::Task<pb::LeaseRevokeResponse> lease_revoke(pb::LeaseRevokeRequest r) override {
-        return write<pb::LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke", r.SerializeAsString());
+        return write<pb::LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke",
+                                              r.SerializeAsString());
     }
-    base::Task<pb::StatusResponse> status() override { return read<pb::StatusResponse>("/etcdserverpb.Maintenance/Status", {}); }
+    base::Task<pb::StatusResponse> status() override {
+        return read<pb::StatusResponse>("/etcdserverpb.Maintenance/Status", {});
+    }
 
     base::Task<pb::LeaseKeepAliveResponse> lease_keep_alive(std::int64_t id) override {
         CO_TRY(auto stream, co_await channel_.open("/etcdserverpb.Lease/LeaseKeepAlive", timeout_));
@@ -84,13 +103,15 @@ class RemoteClient final : public Client {
         stream->half_close();
         CO_TRY(auto message, co_await stream->read());
         pb::LeaseKeepAliveResponse response;
-        if (!message || !response.ParseFromString(*message)) co_return base::internal_error("the store's keep-alive response cannot be read");
+        if (!message || !response.ParseFromString(*message))
+            co_return base::internal_error("the store's keep-alive response cannot be read");
         co_return response;
     }
 
     base::Task<std::shared_ptr<Watcher>> watch(WatchOptions options) override {
         net::Headers metadata{{"hasleader", "true"}};
-        CO_TRY(auto stream, co_await channel_.open("/etcdserverpb.Watch/Watch", timeout_, std::move(metadata)));
+        CO_TRY(auto stream,
+               co_await channel_.open("/etcdserverpb.Watch/Watch", timeout_, std::move(metadata)));
         pb::WatchRequest request;
         auto* create = request.mutable_create_request();
         create->set_key(options.key);
@@ -101,17 +122,21 @@ class RemoteClient final : public Client {
         CO_TRY_VOID(stream->write(request.SerializeAsString()));
         CO_TRY(auto message, co_await stream->read());
         pb::WatchResponse created;
-        if (!message || !created.ParseFromString(*message)) co_return base::internal_error("the store's watch response cannot be read");
+        if (!message || !created.ParseFromString(*message))
+            co_return base::internal_error("the store's watch response cannot be read");
         if (created.compact_revision() > 0) co_return errors::compacted();
-        if (!created.created() || created.canceled()) co_return base::unavailable("the store refused the watch: " + created.cancel_reason());
-        auto watcher = std::make_shared<RemoteWatcher>(std::move(stream), created.header().revision());
+        if (!created.created() || created.canceled())
+            co_return base::unavailable("the store refused the watch: " + created.cancel_reason());
+        auto watcher =
+            std::make_shared<RemoteWatcher>(std::move(stream), created.header().revision());
         if (options.progress) progress_.push_back(watcher);
         co_return std::shared_ptr<Watcher>(std::move(watcher));
     }
 
     void request_progress() override {
         std::erase_if(progress_, [](const auto& weak) { return weak.expired(); });
-        for (const auto& weak : progress_) weak.lock()->request_progress();
+        for (const auto& weak : progress_)
+            weak.lock()->request_progress();
     }
 
   private:
@@ -124,9 +149,11 @@ class RemoteClient final : public Client {
 
     template <class T>
     base::Task<T> once(std::string path, std::string message) {
-        CO_TRY(std::string bytes, co_await channel_.call(std::move(path), std::move(message), timeout_));
+        CO_TRY(std::string bytes,
+               co_await channel_.call(std::move(path), std::move(message), timeout_));
         T response;
-        if (!response.ParseFromString(bytes)) co_return base::internal_error("the store's response cannot be read");
+        if (!response.ParseFromString(bytes))
+            co_return base::internal_error("the store's response cannot be read");
         co_return response;
     }
 
@@ -136,7 +163,9 @@ class RemoteClient final : public Client {
         const auto until = std::chrono::steady_clock::now() + timeout_;
         for (;;) {
             auto answer = co_await once<T>(path, message);
-            if (answer || answer.error().code != base::Code::kUnavailable || std::chrono::steady_clock::now() >= until) co_return answer;
+            if (answer || answer.error().code != base::Code::kUnavailable ||
+                std::chrono::steady_clock::now() >= until)
+                co_return answer;
             channel_.rotate();
             CO_TRY_VOID(co_await base::sleep_for(kRetryPause));
         }
@@ -147,7 +176,9 @@ class RemoteClient final : public Client {
         const auto until = std::chrono::steady_clock::now() + timeout_;
         for (;;) {
             auto answer = co_await once<T>(path, message);
-            if (answer || net::maybe_processed(answer.error()) || std::chrono::steady_clock::now() >= until) co_return answer;
+            if (answer || net::maybe_processed(answer.error()) ||
+                std::chrono::steady_clock::now() >= until)
+                co_return answer;
             CO_TRY_VOID(co_await base::sleep_for(kRetryPause));
         }
     }

@@ -1,5 +1,7 @@
 #pragma once
-// RemoteClient: a store in another process, Coxswain's or etcd's, over etcd v3 gRPC. Goes on with the next endpoint when one fails. Reads are repeated while nothing answers, writes never once they may have arrived.
+// RemoteClient: a store in another process, Coxswain's or etcd's, over etcd v3 gRPC. Goes on with
+// the next endpoint when one fails. Reads are repeated while nothing answers, writes never once
+// they may have arrived.
 
 #include <memory>
 #include <vector>

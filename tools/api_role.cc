@@ -37,14 +37,16 @@ struct ApiRole::Impl {
         if (!config.insecure) options.http.tls = config.tls.server(net::ClientAuth::kRequest);
         options.insecure = config.insecure;
         options.anonymous = config.anonymous;
-        options.advertise_address = config.advertise_address.empty() ? listen.host : config.advertise_address;
+        options.advertise_address =
+            config.advertise_address.empty() ? listen.host : config.advertise_address;
         if (!config.token_file.empty()) {
             TRY(options.tokens_csv, base::read_file(config.token_file));
         }
         server = std::make_unique<apiserver::ApiServer>(loop, store, std::move(options));
         auto port = server->start();
         if (!port) return port.error().with_context("--listen-api " + config.listen_api);
-        LOG_INFO("api", "serving the Kubernetes API on {}{}:{}", config.insecure ? "http://" : "https://", listen.host, *port);
+        LOG_INFO("api", "serving the Kubernetes API on {}{}:{}",
+                 config.insecure ? "http://" : "https://", listen.host, *port);
         return {};
     }
 
@@ -62,7 +64,9 @@ struct ApiRole::Impl {
 };
 
 ApiRole::ApiRole(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-ApiRole::~ApiRole() { stop(); }
+ApiRole::~ApiRole() {
+    stop();
+}
 
 base::Result<std::unique_ptr<ApiRole>> ApiRole::start(const Config& config, StoreRole* store) {
     auto impl = std::make_unique<Impl>(config);

@@ -1,6 +1,6 @@
 #pragma once
-// ApiRole: an API server as an object that a process starts and stops; it has a loop of its own. Used from the main
-// thread.
+// ApiRole: an API server as an object that a process starts and stops; it has a loop of its own.
+// Used from the main thread.
 
 #include <memory>
 #include <string>

@@ -29,7 +29,8 @@ constexpr const char* kHost = "127.0.0.1";
 constexpr base::Millis kCallTimeout{3000};
 constexpr base::Millis kStopPatience{15'000};
 
-// Ports that nobody listens on now. All are held open until the last is chosen, so that no two are the same.
+// Ports that nobody listens on now. All are held open until the last is chosen, so that no two are
+// the same.
 base::Result<std::vector<std::uint16_t>> free_ports(std::size_t n) {
     std::vector<std::uint16_t> out;
     std::vector<int> sockets;
@@ -47,12 +48,15 @@ base::Result<std::vector<std::uint16_t>> free_ports(std::size_t n) {
             out.push_back(ntohs(address.sin_port));
         if (fd >= 0) sockets.push_back(fd);
     }
-    for (const int fd : sockets) ::close(fd);
+    for (const int fd : sockets)
+        ::close(fd);
     if (!failed) return failed.error();
     return out;
 }
 
-std::string own_directory() { return std::filesystem::read_symlink("/proc/self/exe").parent_path(); }
+std::string own_directory() {
+    return std::filesystem::read_symlink("/proc/self/exe").parent_path();
+}
 
 // A process that has ended but was not waited for is no running one.
 bool alive(int pid) {
@@ -63,7 +67,8 @@ bool alive(int pid) {
     return close != std::string::npos && close + 2 < text.size() && text[close + 2] != 'Z';
 }
 
-base::Task<net::Response> http_get(base::Loop* loop, std::string url, std::optional<net::ClientTls> tls) {
+base::Task<net::Response> http_get(base::Loop* loop, std::string url,
+                                   std::optional<net::ClientTls> tls) {
     net::ClientOptions options;
     const auto slash = url.find('/', url.find("://") + 3);
     CO_TRY(options.endpoint, net::Endpoint::parse(url.substr(0, slash)));
@@ -74,7 +79,9 @@ base::Task<net::Response> http_get(base::Loop* loop, std::string url, std::optio
     co_return co_await client.send(std::move(request), kCallTimeout);
 }
 
-base::Task<std::string> grpc_call(base::Loop* loop, std::string url, std::optional<net::ClientTls> tls, std::string path, std::string message) {
+base::Task<std::string> grpc_call(base::Loop* loop, std::string url,
+                                  std::optional<net::ClientTls> tls, std::string path,
+                                  std::string message) {
     net::GrpcChannelOptions options;
     CO_TRY(auto endpoint, net::Endpoint::parse(url));
     options.endpoints = {endpoint};
@@ -91,7 +98,9 @@ base::Result<net::Response> get(std::string url, std::optional<net::ClientTls> t
 
 std::string Cluster::member_url(const ClusterMember& m, const char* which) const {
     const std::string_view w = which;
-    const std::uint16_t port = w == "client" ? m.client_port : w == "peer" ? m.peer_port : m.api_port;
+    const std::uint16_t port = w == "client" ? m.client_port
+                               : w == "peer" ? m.peer_port
+                                             : m.api_port;
     return fmt::format("{}://{}:{}", options_.insecure ? "http" : "https", kHost, port);
 }
 
@@ -108,10 +117,14 @@ std::optional<net::ClientTls> Cluster::admin_tls() const {
 
 base::Result<Cluster> Cluster::create(const ClusterOptions& options) {
     if (options.members < 1 || options.members % 2 == 0)
-        return base::invalid_argument(fmt::format("--members must be odd (a majority of an even number is no better), not {}", options.members));
+        return base::invalid_argument(
+            fmt::format("--members must be odd (a majority of an even number is no better), not {}",
+                        options.members));
     std::error_code ec;
-    if (std::filesystem::exists(options.directory, ec) && !std::filesystem::is_empty(options.directory, ec))
-        return base::invalid_argument("--dir " + options.directory + " is not empty and holds no cluster");
+    if (std::filesystem::exists(options.directory, ec) &&
+        !std::filesystem::is_empty(options.directory, ec))
+        return base::invalid_argument("--dir " + options.directory +
+                                      " is not empty and holds no cluster");
     Cluster cluster(options);
     cluster.options_.directory = std::filesystem::absolute(options.directory).lexically_normal();
     TRY_VOID(base::make_directories(cluster.options_.directory, 0700));
@@ -120,14 +133,17 @@ base::Result<Cluster> Cluster::create(const ClusterOptions& options) {
     if (options.base_port == 0) {
         TRY(ports, free_ports(count));
     } else {
-        if (options.base_port + count > 65535) return base::invalid_argument("--base-port leaves too few ports");
-        for (std::size_t i = 0; i < count; ++i) ports.push_back(static_cast<std::uint16_t>(options.base_port + i));
+        if (options.base_port + count > 65535)
+            return base::invalid_argument("--base-port leaves too few ports");
+        for (std::size_t i = 0; i < count; ++i)
+            ports.push_back(static_cast<std::uint16_t>(options.base_port + i));
     }
     // The load balancer has the first.
     cluster.haproxy_port_ = ports[0];
     for (int i = 0; i < options.members; ++i) {
         const auto at = static_cast<std::size_t>(i) * 3 + 1;
-        cluster.members_.push_back({"m" + std::to_string(i + 1), ports[at], ports[at + 1], ports[at + 2]});
+        cluster.members_.push_back(
+            {"m" + std::to_string(i + 1), ports[at], ports[at + 1], ports[at + 2]});
     }
     if (!options.insecure) TRY_VOID(cluster.make_certificates());
     TRY_VOID(cluster.make_configurations());
@@ -150,7 +166,12 @@ base::Status Cluster::make_certificates() const {
         net::CertificateSpec spec = admin;
         spec.common_name = "system:coxswain:" + m.name;
         spec.server = true;
-        spec.dns_names = {"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", m.name};
+        spec.dns_names = {"localhost",
+                          "kubernetes",
+                          "kubernetes.default",
+                          "kubernetes.default.svc",
+                          "kubernetes.default.svc.cluster.local",
+                          m.name};
         spec.ip_addresses = {kHost, "::1", "10.96.0.1"};
         TRY(const net::KeyPair pair, net::issue_certificate(ca, spec));
         TRY_VOID(net::write_key_pair(pair, pki(m.name)));
@@ -160,41 +181,55 @@ base::Status Cluster::make_certificates() const {
 
 base::Status Cluster::make_configurations() const {
     std::string initial;
-    for (const auto& m : members_) initial += fmt::format("  - {}={}\n", m.name, member_url(m, "peer"));
-    const std::string token = base::hex_encode(std::filesystem::path(options_.directory).filename().string()) + "-" + std::to_string(members_.front().peer_port);
+    for (const auto& m : members_)
+        initial += fmt::format("  - {}={}\n", m.name, member_url(m, "peer"));
+    const std::string token =
+        base::hex_encode(std::filesystem::path(options_.directory).filename().string()) + "-" +
+        std::to_string(members_.front().peer_port);
     for (const auto& m : members_) {
         TRY_VOID(base::make_directories(options_.directory + "/" + m.name, 0700));
         std::string text = fmt::format(
-            "name: {}\ndata-dir: {}\ncluster-token: \"{}\"\nlisten-peer: {}:{}\nlisten-client: {}:{}\nlisten-api: {}:{}\n"
+            "name: {}\ndata-dir: {}\ncluster-token: \"{}\"\nlisten-peer: {}:{}\nlisten-client: "
+            "{}:{}\nlisten-api: {}:{}\n"
             "initial-cluster:\n{}",
-            m.name, path(m.name, "data"), token, kHost, m.peer_port, kHost, m.client_port, kHost, m.api_port, initial);
+            m.name, path(m.name, "data"), token, kHost, m.peer_port, kHost, m.client_port, kHost,
+            m.api_port, initial);
         if (options_.insecure)
             text += "insecure: true\n";
         else
-            text += fmt::format("ca-file: {}\ncert-file: {}\nkey-file: {}\n", pki("ca.crt"), pki(m.name + ".crt"), pki(m.name + ".key"));
-        for (const auto& line : options_.extra_flags) text += line + "\n";
+            text += fmt::format("ca-file: {}\ncert-file: {}\nkey-file: {}\n", pki("ca.crt"),
+                                pki(m.name + ".crt"), pki(m.name + ".key"));
+        for (const auto& line : options_.extra_flags)
+            text += line + "\n";
         TRY_VOID(base::write_file_atomic(path(m.name, "config.yaml"), text));
     }
     if (options_.haproxy) {
         TRY_VOID(base::make_directories(options_.directory + "/haproxy", 0700));
         std::string text = fmt::format(
-            "# API servers are active-active: connections are spread over those that say they are ready.\n"
+            "# API servers are active-active: connections are spread over those that say they are "
+            "ready.\n"
             "global\n    maxconn 4000\n"
-            "defaults\n    mode tcp\n    timeout connect 2s\n    timeout client 300s\n    timeout server 300s\n    timeout check 2s\n    option redispatch\n    retries 3\n"
+            "defaults\n    mode tcp\n    timeout connect 2s\n    timeout client 300s\n    timeout "
+            "server 300s\n    timeout check 2s\n    option redispatch\n    retries 3\n"
             "frontend kubernetes\n    bind {}:{}\n    default_backend masters\n"
-            "backend masters\n    balance roundrobin\n    option httpchk GET /readyz\n    http-check expect status 200\n"
-            "    default-server check {}inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions\n",
+            "backend masters\n    balance roundrobin\n    option httpchk GET /readyz\n    "
+            "http-check expect status 200\n"
+            "    default-server check {}inter 500ms fall 2 rise 1 on-marked-down "
+            "shutdown-sessions\n",
             kHost, haproxy_port_, options_.insecure ? "" : "check-ssl verify none ");
-        for (const auto& m : members_) text += fmt::format("    server {} {}:{}\n", m.name, kHost, m.api_port);
+        for (const auto& m : members_)
+            text += fmt::format("    server {} {}:{}\n", m.name, kHost, m.api_port);
         TRY_VOID(base::write_file_atomic(path("haproxy", "haproxy.cfg"), text));
     }
     if (options_.hollow_nodes > 0) {
         TRY_VOID(base::make_directories(options_.directory + "/hollow-nodes", 0700));
-        std::string text = fmt::format("name: hollow-nodes\ncount: {}\nserver: {}\n", options_.hollow_nodes, api_url());
+        std::string text = fmt::format("name: hollow-nodes\ncount: {}\nserver: {}\n",
+                                       options_.hollow_nodes, api_url());
         if (options_.insecure)
             text += "insecure: true\n";
         else
-            text += fmt::format("ca-file: {}\ncert-file: {}\nkey-file: {}\n", pki("ca.crt"), pki("admin.crt"), pki("admin.key"));
+            text += fmt::format("ca-file: {}\ncert-file: {}\nkey-file: {}\n", pki("ca.crt"),
+                                pki("admin.crt"), pki("admin.key"));
         TRY_VOID(base::write_file_atomic(path("hollow-nodes", "config.yaml"), text));
     }
     std::string user = "{}";
@@ -204,18 +239,24 @@ base::Status Cluster::make_configurations() const {
         TRY(const std::string certificate, base::read_file(pki("admin.crt")));
         TRY(const std::string key, base::read_file(pki("admin.key")));
         authority = fmt::format("\n    certificate-authority-data: {}", base::base64_encode(ca));
-        user = fmt::format("\n    client-certificate-data: {}\n    client-key-data: {}", base::base64_encode(certificate), base::base64_encode(key));
+        user = fmt::format("\n    client-certificate-data: {}\n    client-key-data: {}",
+                           base::base64_encode(certificate), base::base64_encode(key));
     }
     const std::string kubeconfig = fmt::format(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: coxswain\n  cluster:\n    server: {}{}\n"
-        "users:\n- name: admin\n  user: {}\ncontexts:\n- name: coxswain\n  context:\n    cluster: coxswain\n    user: admin\ncurrent-context: coxswain\n",
+        "users:\n- name: admin\n  user: {}\ncontexts:\n- name: coxswain\n  context:\n    cluster: "
+        "coxswain\n    user: admin\ncurrent-context: coxswain\n",
         api_url(), authority, user);
     return base::write_file_atomic(kubeconfig_path(), kubeconfig, 0600);
 }
 
 base::Status Cluster::save() const {
-    std::string text = fmt::format("insecure: {}\nhaproxy: {}\nhaproxy-port: {}\nhollow-nodes: {}\nmembers:\n", options_.insecure, options_.haproxy, haproxy_port_, options_.hollow_nodes);
-    for (const auto& m : members_) text += fmt::format("- {{name: {}, client: {}, peer: {}, api: {}}}\n", m.name, m.client_port, m.peer_port, m.api_port);
+    std::string text =
+        fmt::format("insecure: {}\nhaproxy: {}\nhaproxy-port: {}\nhollow-nodes: {}\nmembers:\n",
+                    options_.insecure, options_.haproxy, haproxy_port_, options_.hollow_nodes);
+    for (const auto& m : members_)
+        text += fmt::format("- {{name: {}, client: {}, peer: {}, api: {}}}\n", m.name,
+                            m.client_port, m.peer_port, m.api_port);
     return base::write_file_atomic(options_.directory + "/cluster.yaml", text);
 }
 
@@ -232,9 +273,12 @@ base::Result<Cluster> Cluster::open(const std::string& directory) {
         Cluster cluster(options);
         cluster.haproxy_port_ = root["haproxy-port"].as<std::uint16_t>();
         for (const auto& m : root["members"])
-            cluster.members_.push_back({m["name"].as<std::string>(), m["client"].as<std::uint16_t>(), m["peer"].as<std::uint16_t>(), m["api"].as<std::uint16_t>()});
+            cluster.members_.push_back(
+                {m["name"].as<std::string>(), m["client"].as<std::uint16_t>(),
+                 m["peer"].as<std::uint16_t>(), m["api"].as<std::uint16_t>()});
         cluster.options_.members = static_cast<int>(cluster.members_.size());
-        if (cluster.members_.empty()) return base::data_loss(directory + "/cluster.yaml names no member");
+        if (cluster.members_.empty())
+            return base::data_loss(directory + "/cluster.yaml names no member");
         return cluster;
     } catch (const YAML::Exception& e) {
         return base::data_loss(directory + "/cluster.yaml: " + e.what());
@@ -253,7 +297,8 @@ base::Status Cluster::spawn(const std::string& what, std::vector<std::string> co
     const int log = ::open(log_of(what).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0) return base::errno_error(errno, "open " + log_of(what));
     std::vector<char*> argv;
-    for (auto& word : command) argv.push_back(word.data());
+    for (auto& word : command)
+        argv.push_back(word.data());
     argv.push_back(nullptr);
     const pid_t pid = ::fork();
     if (pid < 0) return base::errno_error(errno, "fork");
@@ -272,20 +317,23 @@ base::Status Cluster::spawn(const std::string& what, std::vector<std::string> co
 
 base::Status Cluster::start_member(const ClusterMember& m) {
     if (pid_of(m.name) != 0) return {};
-    return spawn(m.name, {own_directory() + "/coxswain", "server", "--config", path(m.name, "config.yaml")});
+    return spawn(
+        m.name, {own_directory() + "/coxswain", "server", "--config", path(m.name, "config.yaml")});
 }
 
 base::Status Cluster::start_haproxy() {
     if (!options_.haproxy || pid_of("haproxy") != 0) return {};
     const char* kPlaces[] = {"/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"};
     for (const char* place : kPlaces)
-        if (::access(place, X_OK) == 0) return spawn("haproxy", {place, "-db", "-f", path("haproxy", "haproxy.cfg")});
+        if (::access(place, X_OK) == 0)
+            return spawn("haproxy", {place, "-db", "-f", path("haproxy", "haproxy.cfg")});
     return base::not_found("--haproxy: haproxy is not installed (Debian: apt-get install haproxy)");
 }
 
 base::Status Cluster::start_hollow_nodes() {
     if (options_.hollow_nodes == 0 || pid_of("hollow-nodes") != 0) return {};
-    return spawn("hollow-nodes", {own_directory() + "/coxswain", "hollow-nodes", "--config", path("hollow-nodes", "config.yaml")});
+    return spawn("hollow-nodes", {own_directory() + "/coxswain", "hollow-nodes", "--config",
+                                  path("hollow-nodes", "config.yaml")});
 }
 
 base::Result<bool> Cluster::stop(const std::string& what, int signal) {
@@ -298,7 +346,8 @@ base::Result<bool> Cluster::stop(const std::string& what, int signal) {
         ::waitpid(pid, nullptr, WNOHANG);
         const auto waited = std::chrono::steady_clock::now() - began;
         if (waited > kStopPatience) ::kill(pid, SIGKILL);
-        if (waited > 2 * kStopPatience) return base::unavailable(what + " does not stop (pid " + std::to_string(pid) + ")");
+        if (waited > 2 * kStopPatience)
+            return base::unavailable(what + " does not stop (pid " + std::to_string(pid) + ")");
         std::this_thread::sleep_for(base::Millis(10));
     }
     std::filesystem::remove(path(what, "pid"));
@@ -309,8 +358,10 @@ MemberStatus Cluster::status(const ClusterMember& m) const {
     MemberStatus out;
     out.pid = pid_of(m.name);
     if (out.pid == 0) return out;
-    auto bytes = run_blocking<std::string>(
-        [&](base::Loop& loop) { return grpc_call(&loop, member_url(m, "client"), admin_tls(), "/etcdserverpb.Maintenance/Status", ""); });
+    auto bytes = run_blocking<std::string>([&](base::Loop& loop) {
+        return grpc_call(&loop, member_url(m, "client"), admin_tls(),
+                         "/etcdserverpb.Maintenance/Status", "");
+    });
     etcdserverpb::StatusResponse response;
     if (!bytes || !response.ParseFromString(*bytes)) return out;
     out.id = response.header().member_id();
@@ -325,12 +376,16 @@ MemberStatus Cluster::status(const ClusterMember& m) const {
 std::string Cluster::lease_holder(const std::string& lease) const {
     for (const auto& m : members_) {
         if (pid_of(m.name) == 0) continue;
-        auto response = get(member_url(m, "api") + "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/" + lease, admin_tls());
+        auto response =
+            get(member_url(m, "api") +
+                    "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/" + lease,
+                admin_tls());
         if (!response) continue;
         boost::system::error_code ec;
         const auto json = boost::json::parse(response->text(), ec);
         if (ec || response->status != 200) continue;
-        if (const auto* holder = json.find_pointer("/spec/holderIdentity", ec); holder != nullptr && holder->is_string())
+        if (const auto* holder = json.find_pointer("/spec/holderIdentity", ec);
+            holder != nullptr && holder->is_string())
             return std::string(holder->as_string());
         return {};
     }
@@ -342,7 +397,8 @@ base::Result<const ClusterMember*> Cluster::find(const std::string& wanted) cons
         if (m.name == wanted) return &m;
         if (wanted.size() < 3 && wanted != "leader") continue;
         const auto s = status(m);
-        if ((wanted == "leader" && s.leader) || (s.id != 0 && wanted == fmt::format("{:x}", s.id))) return &m;
+        if ((wanted == "leader" && s.leader) || (s.id != 0 && wanted == fmt::format("{:x}", s.id)))
+            return &m;
     }
     if (wanted == "leader") return base::unavailable("no member leads now");
     return base::invalid_argument("no member is called " + wanted);
@@ -353,11 +409,15 @@ base::Status Cluster::wait_ready(base::Millis timeout) const {
     for (const auto& m : members_) {
         for (;;) {
             if (pid_of(m.name) == 0)
-                return base::unavailable(fmt::format("member {} has ended; the end of its log, {}, says why", m.name, log_of(m.name)));
+                return base::unavailable(
+                    fmt::format("member {} has ended; the end of its log, {}, says why", m.name,
+                                log_of(m.name)));
             const auto ready = get(member_url(m, "api") + "/readyz", admin_tls());
             if (ready && ready->status == 200) break;
             if (std::chrono::steady_clock::now() > until)
-                return base::unavailable(fmt::format("member {} is not ready: {}; see {}", m.name, ready ? ready->text() : ready.error().message, log_of(m.name)));
+                return base::unavailable(fmt::format("member {} is not ready: {}; see {}", m.name,
+                                                     ready ? ready->text() : ready.error().message,
+                                                     log_of(m.name)));
             std::this_thread::sleep_for(base::Millis(20));
         }
     }
@@ -369,9 +429,11 @@ base::Status Cluster::wait_api(base::Millis timeout) const {
     for (;;) {
         const auto ready = get(api_url() + "/readyz", admin_tls());
         if (ready && ready->status == 200) return {};
-        if (options_.haproxy && pid_of("haproxy") == 0) return base::unavailable("haproxy has ended; " + log_of("haproxy") + " says why");
+        if (options_.haproxy && pid_of("haproxy") == 0)
+            return base::unavailable("haproxy has ended; " + log_of("haproxy") + " says why");
         if (std::chrono::steady_clock::now() > until)
-            return base::unavailable(api_url() + " does not answer: " + (ready ? std::string(ready->text()) : ready.error().message));
+            return base::unavailable(api_url() + " does not answer: " +
+                                     (ready ? std::string(ready->text()) : ready.error().message));
         std::this_thread::sleep_for(base::Millis(50));
     }
 }

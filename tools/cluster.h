@@ -1,6 +1,7 @@
 #pragma once
-// A cluster of this machine's processes in one directory: certificates, configurations, pid files and logs of 2n+1
-// members, a load balancer and hollow nodes. What `coxctl cluster` does. Blocking; main thread.
+// A cluster of this machine's processes in one directory: certificates, configurations, pid files
+// and logs of 2n+1 members, a load balancer and hollow nodes. What `coxctl cluster` does. Blocking;
+// main thread.
 //
 //   DIR/cluster.yaml                 what was asked for, and the ports
 //   DIR/pki/{ca,admin,<member>}.{crt,key}
@@ -24,7 +25,7 @@ struct ClusterOptions {
     int hollow_nodes = 0;
     bool haproxy = false;
     bool insecure = false;
-    std::uint16_t base_port = 0;  // 0: free ones are chosen
+    std::uint16_t base_port = 0;           // 0: free ones are chosen
     std::vector<std::string> extra_flags;  // "key: value" lines for every member's configuration
 };
 
@@ -58,7 +59,8 @@ class Cluster {
     int hollow_nodes() const { return options_.hollow_nodes; }
     // Where users go: the load balancer, or the first member.
     std::string api_url() const;
-    std::string member_url(const ClusterMember& member, const char* which) const;  // "client", "peer" or "api"
+    std::string member_url(const ClusterMember& member,
+                           const char* which) const;  // "client", "peer" or "api"
     std::string kubeconfig_path() const { return options_.directory + "/admin.kubeconfig"; }
     std::string pki(const std::string& file) const { return options_.directory + "/pki/" + file; }
     std::optional<net::ClientTls> admin_tls() const;
@@ -70,10 +72,13 @@ class Cluster {
     base::Status start_member(const ClusterMember& member);
     base::Status start_haproxy();
     base::Status start_hollow_nodes();
-    // `signal` to the process, then waits until it is gone; false when it did not run. After SIGTERM's patience SIGKILL follows.
+    // `signal` to the process, then waits until it is gone; false when it did not run. After
+    // SIGTERM's patience SIGKILL follows.
     base::Result<bool> stop(const std::string& what, int signal);
     int pid_of(const std::string& what) const;
-    std::string log_of(const std::string& what) const { return options_.directory + "/" + what + "/log"; }
+    std::string log_of(const std::string& what) const {
+        return options_.directory + "/" + what + "/log";
+    }
 
     MemberStatus status(const ClusterMember& member) const;
     // The holder of a lease in kube-system; "" when there is none.
@@ -89,7 +94,9 @@ class Cluster {
     base::Status make_configurations() const;
     base::Status save() const;
     base::Status spawn(const std::string& what, std::vector<std::string> command);
-    std::string path(const std::string& what, const char* file) const { return options_.directory + "/" + what + "/" + file; }
+    std::string path(const std::string& what, const char* file) const {
+        return options_.directory + "/" + what + "/" + file;
+    }
 
     ClusterOptions options_;
     std::vector<ClusterMember> members_;

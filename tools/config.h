@@ -1,6 +1,8 @@
 #pragma once
-// What `coxswain` is told: by flags, by environment variables (COXSWAIN_DATA_DIR for --data-dir), and by a YAML file
-// (--config), in this order of precedence. An unknown key or a bad value stops the start and is named.
+// What `coxswain` is told: by flags, by environment variables (COXSWAIN_DATA_DIR for --data-dir),
+// and by a YAML file
+// (--config), in this order of precedence. An unknown key or a bad value stops the start and is
+// named.
 
 #include <cstdint>
 #include <string>
@@ -75,7 +77,8 @@ struct FlagGroups {
 };
 void add_flags(CLI::App& app, Config& config, FlagGroups groups);
 
-// Checks that need more than one flag: addresses, files, that --insecure stays on loopback. Names the flag.
+// Checks that need more than one flag: addresses, files, that --insecure stays on loopback. Names
+// the flag.
 base::Status validate(const Config& config, FlagGroups groups);
 
 // True for 127.0.0.0/8, ::1 and "localhost".

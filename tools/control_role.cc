@@ -31,7 +31,8 @@ struct ControlRole::Impl {
             options.retry = retry;
             options.node_grace = std::chrono::seconds(config.node_grace_seconds);
             TRY(auto c, client(api, "kube-controller-manager"));
-            manager = std::make_unique<controllers::Manager>(loop, std::move(c), std::move(options));
+            manager =
+                std::make_unique<controllers::Manager>(loop, std::move(c), std::move(options));
             manager->start();
         }
         if (parts.scheduler) {
@@ -41,7 +42,8 @@ struct ControlRole::Impl {
             options.renew_deadline = renew;
             options.retry = retry;
             TRY(auto c, client(api, "kube-scheduler"));
-            scheduler = std::make_unique<scheduler::Scheduler>(loop, std::move(c), std::move(options));
+            scheduler =
+                std::make_unique<scheduler::Scheduler>(loop, std::move(c), std::move(options));
             scheduler->start();
         }
         if (parts.hollow_nodes) {
@@ -74,9 +76,12 @@ struct ControlRole::Impl {
 };
 
 ControlRole::ControlRole(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-ControlRole::~ControlRole() { stop(); }
+ControlRole::~ControlRole() {
+    stop();
+}
 
-base::Result<std::unique_ptr<ControlRole>> ControlRole::start(const Config& config, ApiRole* api, Parts parts) {
+base::Result<std::unique_ptr<ControlRole>> ControlRole::start(const Config& config, ApiRole* api,
+                                                              Parts parts) {
     auto impl = std::make_unique<Impl>(config);
     impl->loop.start();
     base::Status opened;

@@ -1,6 +1,6 @@
 #pragma once
-// ControlRole: the controllers, the scheduler and hollow nodes as objects that a process starts and stops; they share
-// a loop. Used from the main thread.
+// ControlRole: the controllers, the scheduler and hollow nodes as objects that a process starts and
+// stops; they share a loop. Used from the main thread.
 
 #include <memory>
 
@@ -17,7 +17,8 @@ class ControlRole {
         bool hollow_nodes = false;
     };
     // `api`: the API server of this process, or null for the one at --server.
-    static base::Result<std::unique_ptr<ControlRole>> start(const Config& config, ApiRole* api, Parts parts);
+    static base::Result<std::unique_ptr<ControlRole>> start(const Config& config, ApiRole* api,
+                                                            Parts parts);
     ~ControlRole();
     void stop();
 

@@ -1,4 +1,5 @@
-// coxctl: brings clusters up and down on this machine, and is the store's admin tool. Command line and output only.
+// coxctl: brings clusters up and down on this machine, and is the store's admin tool. Command line
+// and output only.
 
 #include <CLI/CLI.hpp>
 #include <cstdio>

@@ -1,4 +1,5 @@
-// coxswain: a Kubernetes master. Command line, wiring and signals; everything else stands in the rooms.
+// coxswain: a Kubernetes master. Command line, wiring and signals; everything else stands in the
+// rooms.
 
 #include <fmt/format.h>
 #include <malloc.h>
@@ -58,7 +59,8 @@ int run_server(const Config& config, const sigset_t& signals) {
     if (!store) return fail(store.error());
     auto api = tools::ApiRole::start(config, store->get());
     if (!api) return fail(api.error());
-    auto control = tools::ControlRole::start(config, api->get(), {.controllers = true, .scheduler = true});
+    auto control =
+        tools::ControlRole::start(config, api->get(), {.controllers = true, .scheduler = true});
     if (!control) return fail(control.error());
     wait_for_signal(signals);
     // Leases are given back first, so that another master takes over at once.
@@ -74,9 +76,15 @@ int run_control(const Config& config, const sigset_t& signals, tools::ControlRol
     wait_for_signal(signals);
     return 0;
 }
-int run_controllers(const Config& c, const sigset_t& s) { return run_control(c, s, {.controllers = true}); }
-int run_scheduler(const Config& c, const sigset_t& s) { return run_control(c, s, {.scheduler = true}); }
-int run_hollow_nodes(const Config& c, const sigset_t& s) { return run_control(c, s, {.hollow_nodes = true}); }
+int run_controllers(const Config& c, const sigset_t& s) {
+    return run_control(c, s, {.controllers = true});
+}
+int run_scheduler(const Config& c, const sigset_t& s) {
+    return run_control(c, s, {.scheduler = true});
+}
+int run_hollow_nodes(const Config& c, const sigset_t& s) {
+    return run_control(c, s, {.hollow_nodes = true});
+}
 
 struct Command {
     const char* name;
@@ -86,25 +94,46 @@ struct Command {
 };
 
 const Command kCommands[] = {
-    {"server", "a whole master member: store, API server, scheduler and controllers in one process",
-     {.store = true, .api = true, .election = true}, run_server},
-    {"store", "a member of the replicated store alone, with the etcd v3 API", {.store = true}, run_store},
-    {"apiserver", "the Kubernetes API alone, on a store elsewhere", {.store_client = true, .api = true}, run_apiserver},
-    {"controllers", "the controllers alone, on an API elsewhere", {.api_client = true, .election = true}, run_controllers},
-    {"scheduler", "the scheduler alone, on an API elsewhere", {.api_client = true, .election = true}, run_scheduler},
-    {"hollow-nodes", "simulated nodes: they register and run pods as state changes", {.api_client = true, .hollow = true}, run_hollow_nodes},
+    {"server",
+     "a whole master member: store, API server, scheduler and controllers in one process",
+     {.store = true, .api = true, .election = true},
+     run_server},
+    {"store",
+     "a member of the replicated store alone, with the etcd v3 API",
+     {.store = true},
+     run_store},
+    {"apiserver",
+     "the Kubernetes API alone, on a store elsewhere",
+     {.store_client = true, .api = true},
+     run_apiserver},
+    {"controllers",
+     "the controllers alone, on an API elsewhere",
+     {.api_client = true, .election = true},
+     run_controllers},
+    {"scheduler",
+     "the scheduler alone, on an API elsewhere",
+     {.api_client = true, .election = true},
+     run_scheduler},
+    {"hollow-nodes",
+     "simulated nodes: they register and run pods as state changes",
+     {.api_client = true, .hollow = true},
+     run_hollow_nodes},
 };
 
 int usage(std::FILE* out) {
-    fmt::print(out, "Coxswain: a Kubernetes master in one binary, its store included\n\nusage: coxswain COMMAND [flags]; coxswain COMMAND --help tells the flags\n\n");
-    for (const auto& command : kCommands) fmt::print(out, "  {:<14} {}\n", command.name, command.help);
+    fmt::print(out,
+               "Coxswain: a Kubernetes master in one binary, its store included\n\nusage: coxswain "
+               "COMMAND [flags]; coxswain COMMAND --help tells the flags\n\n");
+    for (const auto& command : kCommands)
+        fmt::print(out, "  {:<14} {}\n", command.name, command.help);
     return out == stdout ? 0 : 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    // Few arenas: memory that one loop frees is there for the others, and an idle member stays small.
+    // Few arenas: memory that one loop frees is there for the others, and an idle member stays
+    // small.
     mallopt(M_ARENA_MAX, 2);
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (first == "--version") return fmt::print("coxswain 0.1.0\n"), 0;
@@ -116,7 +145,8 @@ int main(int argc, char** argv) {
         Config config;
         tools::add_flags(app, config, command.groups);
         CLI11_PARSE(app, argc - 1, argv + 1);
-        if (auto valid = tools::validate(config, command.groups); !valid) return fail(valid.error());
+        if (auto valid = tools::validate(config, command.groups); !valid)
+            return fail(valid.error());
         base::LogLevel level = base::LogLevel::kInfo;
         base::parse_log_level(config.log_level, &level);
         base::set_log_level(level);

@@ -30,10 +30,16 @@ std::uint64_t id_of(std::string_view text) {
     return id == 0 ? 1 : id;
 }
 
-std::uint64_t member_id(const Config& c, std::string_view name) { return id_of(c.cluster_token + "\n" + std::string(name)); }
+std::uint64_t member_id(const Config& c, std::string_view name) {
+    return id_of(c.cluster_token + "\n" + std::string(name));
+}
 
-std::string scheme(const Config& c) { return c.insecure ? "http://" : "https://"; }
-std::string client_url(const Config& c) { return c.advertise_client.empty() ? scheme(c) + c.listen_client : c.advertise_client; }
+std::string scheme(const Config& c) {
+    return c.insecure ? "http://" : "https://";
+}
+std::string client_url(const Config& c) {
+    return c.advertise_client.empty() ? scheme(c) + c.listen_client : c.advertise_client;
+}
 
 std::vector<kvstore::Member> initial_members(const Config& c) {
     std::vector<kvstore::Member> out;
@@ -42,10 +48,12 @@ std::vector<kvstore::Member> initial_members(const Config& c) {
         m.id = raft::NodeId(member_id(c, name));
         m.name = name;
         m.peer_urls = {peer_url};
-        if (name == c.name) m.client_urls = {client_url(c)};
+        // Client URLs are published through the log later: what the log begins with must be the
+        // same on every member.
         out.push_back(std::move(m));
     };
-    for (const auto& text : c.initial_cluster) add(text.substr(0, text.find('=')), text.substr(text.find('=') + 1));
+    for (const auto& text : c.initial_cluster)
+        add(text.substr(0, text.find('=')), text.substr(text.find('=') + 1));
     if (out.empty()) add(c.name, scheme(c) + c.listen_peer);
     return out;
 }
@@ -59,9 +67,12 @@ struct StoreRole::Impl {
         kvstore::Machine::Options machine_options;
         machine_options.directory = config.data_dir + "/db";
         machine_options.now_ms = [] {
-            return std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now().time_since_epoch()).count();
+            return std::chrono::duration_cast<base::Millis>(
+                       std::chrono::steady_clock::now().time_since_epoch())
+                .count();
         };
-        machine_options.in_background = [this](base::UniqueFunction<void()> work, base::UniqueFunction<void()> then) {
+        machine_options.in_background = [this](base::UniqueFunction<void()> work,
+                                               base::UniqueFunction<void()> then) {
             pool.submit([this, w = std::move(work), t = std::move(then)]() mutable {
                 w();
                 loop.post(std::move(t));
@@ -73,7 +84,8 @@ struct StoreRole::Impl {
         kvstore::HostOptions host_options;
         host_options.replica.id = raft::NodeId(member_id(config, config.name));
         std::string members = config.cluster_token;
-        for (const auto& m : config.initial_cluster) members += "\n" + m.substr(0, m.find('='));
+        for (const auto& m : config.initial_cluster)
+            members += "\n" + m.substr(0, m.find('='));
         host_options.replica.cluster_id = id_of(members);
         host_options.replica.initial_members = initial_members(config);
         host_options.replica.heartbeat = base::Millis(config.heartbeat_ms);
@@ -91,10 +103,12 @@ struct StoreRole::Impl {
 
         kvstore::Node::Options node_options;
         node_options.min_lease_ttl_seconds = (config.election_ms * 3 / 2 + 999) / 1000;
-        node_options.ask_leader = [this](const kvstore::Member& leader, std::string path, std::string message, kvstore::Done<std::string> done) {
+        node_options.ask_leader = [this](const kvstore::Member& leader, std::string path,
+                                         std::string message, kvstore::Done<std::string> done) {
             ask(leader, std::move(path), message, std::move(done));
         };
-        node = std::make_unique<kvstore::Node>(loop, *machine, host->replica(), std::move(node_options));
+        node = std::make_unique<kvstore::Node>(loop, *machine, host->replica(),
+                                               std::move(node_options));
         return listen();
     }
 
@@ -112,8 +126,11 @@ struct StoreRole::Impl {
         server_options.max_concurrent_streams = 100'000;
         if (!config.insecure) server_options.tls = config.tls.server(net::ClientAuth::kRequire);
         net::ServerHandlers others;
-        others.on_exchange = [this](std::shared_ptr<net::Exchange> exchange) { return kvstore::serve_etcd_http(*node, std::move(exchange)); };
-        server = std::make_unique<net::Server>(loop, std::move(server_options), service->handlers(std::move(others)));
+        others.on_exchange = [this](std::shared_ptr<net::Exchange> exchange) {
+            return kvstore::serve_etcd_http(*node, std::move(exchange));
+        };
+        server = std::make_unique<net::Server>(loop, std::move(server_options),
+                                               service->handlers(std::move(others)));
         auto port = server->listen();
         if (!port) {
             server.reset();
@@ -129,19 +146,24 @@ struct StoreRole::Impl {
         if (publishing || host->replica().leader() == raft::kNobody) return;
         for (const auto& m : host->replica().members()) {
             if (m.id != host->replica().id()) continue;
-            if (m.client_urls == std::vector<std::string>{client_url(config)}) return publish->cancel();
+            if (m.client_urls == std::vector<std::string>{client_url(config)})
+                return publish->cancel();
             publishing = true;
             kvstore::MembershipChange change;
             change.kind = kvstore::MembershipChange::Kind::kUpdate;
             change.member = m;
             change.member.name = config.name;
             change.member.client_urls = {client_url(config)};
-            host->replica().change_membership(std::move(change), [this](base::Result<std::vector<kvstore::Member>>) { publishing = false; });
+            host->replica().change_membership(
+                std::move(change),
+                [this](base::Result<std::vector<kvstore::Member>>) { publishing = false; });
         }
     }
 
-    void ask(const kvstore::Member& leader, std::string path, const std::string& message, kvstore::Done<std::string> done) {
-        if (leader.client_urls.empty()) return done(base::unavailable("the leader has not published its address yet"));
+    void ask(const kvstore::Member& leader, std::string path, const std::string& message,
+             kvstore::Done<std::string> done) {
+        if (leader.client_urls.empty())
+            return done(base::unavailable("the leader has not published its address yet"));
         auto& channel = channels[leader.client_urls.front()];
         if (!channel) {
             auto endpoint = net::Endpoint::parse(leader.client_urls.front());
@@ -159,7 +181,9 @@ struct StoreRole::Impl {
         if (server) co_await server->stop(kDrain);
         channels.clear();
         if (host) {
-            auto start = [this](base::UniqueFunction<void(int)> resolve) { host->replica().stop([r = std::move(resolve)]() mutable { r(0); }); };
+            auto start = [this](base::UniqueFunction<void(int)> resolve) {
+                host->replica().stop([r = std::move(resolve)]() mutable { r(0); });
+            };
             co_await base::suspend<int>(std::move(start));
         }
         server.reset();
@@ -184,7 +208,9 @@ struct StoreRole::Impl {
 };
 
 StoreRole::StoreRole(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-StoreRole::~StoreRole() { stop(); }
+StoreRole::~StoreRole() {
+    stop();
+}
 
 base::Result<std::unique_ptr<StoreRole>> StoreRole::start(const Config& config) {
     TRY_VOID(base::make_directories(config.data_dir, 0700));
@@ -198,7 +224,9 @@ base::Result<std::unique_ptr<StoreRole>> StoreRole::start(const Config& config) 
     return role;
 }
 
-std::shared_ptr<kvstore::Client> StoreRole::client(base::Loop& home) { return kvstore::make_local_client(home, impl_->loop, *impl_->node); }
+std::shared_ptr<kvstore::Client> StoreRole::client(base::Loop& home) {
+    return kvstore::make_local_client(home, impl_->loop, *impl_->node);
+}
 
 void StoreRole::stop() {
     if (!std::exchange(impl_->started, false)) return;

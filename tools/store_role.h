@@ -1,6 +1,6 @@
 #pragma once
-// StoreRole: a member of the store as an object that a process starts and stops; it has a loop of its own. Used from
-// the main thread.
+// StoreRole: a member of the store as an object that a process starts and stops; it has a loop of
+// its own. Used from the main thread.
 
 #include <memory>
 #include <string>

@@ -29,9 +29,8 @@ base::Result<std::unique_ptr<ReplicaHost>> ReplicaHost::open(base::Loop& loop, H
     options.peers.id = options.replica.id;
     TRY(host->disk_, raft::PosixDisk::open(loop, options.log_directory));
     TRY(host->peers_, raft::TcpPeers::listen(loop, std::move(options.peers)));
-    TRY(host->replica_,
-        Replica::open(std::move(options.replica), machine,
-                      {&host->clock_, host->disk_.get(), host->peers_.get()}));
+    TRY(host->replica_, Replica::open(std::move(options.replica), machine,
+                                      {&host->clock_, host->disk_.get(), host->peers_.get()}));
     return host;
 }
 

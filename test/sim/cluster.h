@@ -96,7 +96,7 @@ class Cluster {
         raft::Term seen_in;  // of the member that was first seen to have it applied
     };
     std::map<raft::Index, Committed> committed_;
-    std::vector<std::uint64_t> operations_{0};     // the write id of each operation
+    std::vector<std::uint64_t> operations_{0};  // the write id of each operation
     std::map<std::uint64_t, std::uint64_t> operation_of_;
     std::uint64_t last_write_ = 0;
     std::uint64_t answered_ = 0;  // the latest operation that a client has seen

@@ -1,0 +1,135 @@
+#include "controllers/manager.h"
+
+#include <vector>
+
+#include "api/controller.h"
+#include "api/events.h"
+#include "api/leader_election.h"
+#include "base/log.h"
+#include "controllers/deployment.h"
+#include "controllers/endpoints.h"
+#include "controllers/garbage_collector.h"
+#include "controllers/namespace.h"
+#include "controllers/node_lifecycle.h"
+#include "controllers/replicaset.h"
+#include "controllers/service_account.h"
+
+namespace controllers {
+namespace {
+
+// One term of leadership: its informers and controllers are made anew, so that one who does not
+// lead costs nothing.
+class Term {
+  public:
+    Term(base::Loop& loop, const std::shared_ptr<api::Client>& client,
+         const ManagerOptions& options)
+        : informers_(loop, client), tasks_(loop) {
+        const auto recorder = [&](const char* component) -> api::EventRecorder& {
+            api::EventRecorderOptions o;
+            o.component = component;
+            events_.push_back(std::make_unique<api::EventRecorder>(loop, client, o));
+            return *events_.back();
+        };
+        auto& in = informers_;
+        auto& nodes = recorder("node-controller");
+        add(make_replicaset(loop, client, in, recorder("replicaset-controller")));
+        add(make_replicationcontroller(loop, client, in, recorder("replication-controller")));
+        add(make_deployment(loop, client, in, recorder("deployment-controller")));
+        add(make_endpoints(loop, client, in));
+        add(make_endpointslice(loop, client, in));
+        add(make_namespace(loop, client, in));
+        add(make_garbage_collector(loop, client, in));
+        add(make_node_lifecycle(loop, client, in, nodes, options.node_grace));
+        add(make_taint_eviction(loop, client, in, recorder("taint-eviction-controller")));
+        add(make_service_account(loop, client, in));
+    }
+
+    void start() {
+        for (auto& events : events_)
+            events->start();
+        informers_.start();
+        tasks_.spawn("start of the controllers", run());
+    }
+
+    base::Awaitable<void> stop() {
+        // Waiters in run() end, too.
+        co_await tasks_.stop();
+        for (auto& controller : controllers_)
+            co_await controller->stop();
+        co_await informers_.stop();
+        for (auto& events : events_)
+            co_await events->stop();
+    }
+
+  private:
+    void add(std::unique_ptr<api::Controller> controller) {
+        controllers_.push_back(std::move(controller));
+    }
+    base::Awaitable<void> run() {
+        const auto synced = co_await informers_.wait_synced();
+        if (!synced) co_return;
+        LOG_INFO("controllers", "caches are filled, {} controllers start", controllers_.size());
+        for (auto& controller : controllers_)
+            controller->start();
+    }
+
+    api::Informers informers_;
+    base::TaskGroup tasks_;
+    std::vector<std::unique_ptr<api::EventRecorder>> events_;
+    std::vector<std::unique_ptr<api::Controller>> controllers_;
+};
+
+}  // namespace
+
+struct Manager::Impl {
+    Impl(base::Loop& l, std::shared_ptr<api::Client> c, ManagerOptions o)
+        : loop(l),
+          client(std::move(c)),
+          options(std::move(o)),
+          elector(
+              loop, client, election(options), [this] { begin(); }, [this] { return end(); }) {}
+
+    static api::LeaderElectionOptions election(const ManagerOptions& o) {
+        api::LeaderElectionOptions out;
+        out.name = "kube-controller-manager";
+        out.identity = o.identity;
+        out.lease = o.lease;
+        out.renew_deadline = o.renew_deadline;
+        out.retry = o.retry;
+        return out;
+    }
+    void begin() {
+        term = std::make_unique<Term>(loop, client, options);
+        term->start();
+    }
+    base::Awaitable<void> end() {
+        if (term == nullptr) co_return;
+        co_await term->stop();
+        term.reset();
+    }
+
+    base::Loop& loop;
+    std::shared_ptr<api::Client> client;
+    ManagerOptions options;
+    std::unique_ptr<Term> term;
+    api::LeaderElector elector;
+};
+
+Manager::Manager(base::Loop& loop, std::shared_ptr<api::Client> client, ManagerOptions options)
+    : impl_(std::make_unique<Impl>(loop, std::move(client), std::move(options))) {}
+Manager::~Manager() = default;
+
+void Manager::start() {
+    impl_->elector.start();
+}
+base::Awaitable<void> Manager::stop() {
+    co_await impl_->elector.stop();
+}
+bool Manager::leading() const {
+    return impl_->elector.leading();
+}
+std::string Manager::leader() const {
+    return impl_->elector.holder();
+}
+
+}  // namespace controllers
