@@ -17,8 +17,11 @@ std::optional<std::string> openapi_v3(std::string_view path);
 // {"paths":{"api/v1":{"serverRelativeURL":"/openapi/v3/api/v1?hash=…"},…}}
 std::string openapi_v3_index();
 
-// The whole API as Swagger 2.0 in JSON. (Its Protobuf form, which clients before 1.27 ask for, is
-// not made.)
+// The whole API as Swagger 2.0 in JSON.
 std::string openapi_v2_json();
+// The same as gnostic's openapi.v2.Document in Protobuf. Clients ask for it as
+// application/com.github.proto-openapi.spec.v2@v1.0+protobuf and read it as
+// application/com.github.proto-openapi.spec.v2.v1.0+protobuf ('@' is not allowed in a type).
+std::string openapi_v2_protobuf();
 
 }  // namespace api

@@ -81,9 +81,10 @@ std::string CellContext::age(const meta::Time& t) const {
     return human_duration(std::chrono::duration_cast<std::chrono::seconds>(now - from_time(t)));
 }
 
-std::string partial_metadata_json(const Message& object) {
-    return "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":" +
-           to_json(meta_of(object)) + "}";
+std::string partial_metadata_json(const Message& object, std::string_view version) {
+    return fmt::format(
+        R"({{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{}","metadata":{}}})",
+        version, to_json(meta_of(object)));
 }
 
 std::string table_json(const ResourceInfo& resource, const std::vector<ObjectPtr>& objects,
@@ -108,7 +109,7 @@ std::string table_json(const ResourceInfo& resource, const std::vector<ObjectPtr
         else if (options.include_object == "None")
             out += ",\"object\":null";
         else
-            out += ",\"object\":" + partial_metadata_json(*object);
+            out += ",\"object\":" + partial_metadata_json(*object, options.version);
         out += '}';
     }
     return out + "]}";

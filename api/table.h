@@ -21,8 +21,8 @@ struct TableOptions {
 std::string table_json(const ResourceInfo& resource, const std::vector<ObjectPtr>& objects,
                        std::string_view list_meta, const TableOptions& options);
 
-// The object as a PartialObjectMetadata of meta.k8s.io/v1.
-std::string partial_metadata_json(const Message& object);
+// The object as a PartialObjectMetadata of meta.k8s.io's `version`.
+std::string partial_metadata_json(const Message& object, std::string_view version = "v1");
 
 // "5s", "5m12s", "3d4h", "2y117d": how long ago, as kubectl prints it.
 std::string human_duration(std::chrono::seconds age);

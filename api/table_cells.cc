@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <map>
 #include <set>
@@ -170,14 +171,18 @@ json::array controller_revision_cells(const Message& object, const CellContext& 
 
 json::array job_cells(const Message& object, const CellContext& c) {
     const auto& j = as<batch::Job>(object);
-    std::string status = "Running";
-    for (const auto& condition : j.status().conditions()) {
-        if (condition.status() != "True") continue;
-        if (condition.type() == "Complete" || condition.type() == "Failed" ||
-            condition.type() == "Suspended")
-            status = condition.type();
-    }
-    if (is_deleting(j) && status == "Running") status = "Terminating";
+    const auto holds = [&](std::string_view type) {
+        for (const auto& condition : j.status().conditions())
+            if (condition.type() == type && condition.status() == "True") return true;
+        return false;
+    };
+    const char* status = holds("Complete")             ? "Complete"
+                         : holds("Failed")             ? "Failed"
+                         : is_deleting(j)              ? "Terminating"
+                         : holds("Suspended")          ? "Suspended"
+                         : holds("FailureTarget")      ? "FailureTarget"
+                         : holds("SuccessCriteriaMet") ? "SuccessCriteriaMet"
+                                                       : "Running";
     const std::string completions =
         j.spec().has_completions()
             ? fmt::format("{}/{}", j.status().succeeded(), j.spec().completions())
@@ -314,13 +319,18 @@ json::array event_cells(const Message& object, const CellContext& c) {
     std::string message = e.message();
     while (!message.empty() && std::isspace(static_cast<unsigned char>(message.back())))
         message.pop_back();
-    const std::int32_t count = e.count() > 0 ? e.count() : e.has_series() ? e.series().count() : 1;
+    std::int32_t count = e.count();
     std::string last = since(e.lasttimestamp());
-    if (e.has_series()) last = c.age(to_time(from_time(e.series().lastobservedtime())));
+    if (e.has_series()) {
+        last = c.age(to_time(from_time(e.series().lastobservedtime())));
+        count = e.series().count();
+    }
+    count = std::max(count, 1);
+    if (!e.involvedobject().name().empty()) kind += "/" + e.involvedobject().name();
     return {last,
             e.type(),
             e.reason(),
-            kind + "/" + e.involvedobject().name(),
+            kind,
             e.involvedobject().fieldpath(),
             source,
             message,
@@ -452,7 +462,7 @@ Cells cells_of(const google::protobuf::Descriptor* type) {
         {rbac::RoleBinding::descriptor(), binding_cells<rbac::RoleBinding>},
     };
     const auto it = table->find(type);
-    return it == table->end() ? nullptr : it->second;
+    return it == table->end() ? other_cells(type) : it->second;
 }
 
 }  // namespace api

@@ -17,7 +17,11 @@ struct CellContext {
 // In the order of the kind's columns. Null: the kind has none of its own.
 using Cells = boost::json::array (*)(const Message& object, const CellContext& context);
 Cells cells_of(const google::protobuf::Descriptor* type);
-// Pods are a file of their own.
+
+// The parts, a file each.
 boost::json::array pod_cells(const Message& object, const CellContext& context);
+boost::json::array autoscaler_v1_cells(const Message& object, const CellContext& context);
+boost::json::array autoscaler_v2_cells(const Message& object, const CellContext& context);
+Cells other_cells(const google::protobuf::Descriptor* type);
 
 }  // namespace api

@@ -14,18 +14,35 @@ namespace {
 
 using Statuses = google::protobuf::RepeatedPtrField<core::ContainerStatus>;
 
-struct Summary {
-    std::string reason;
-    std::int64_t restarts = 0;
-    meta::Time last_restart;
-    int ready = 0;
+struct Restarts {
+    std::int64_t count = 0;
+    meta::Time last;
 };
 
-void count_restarts(const core::ContainerStatus& c, Summary* s) {
-    s->restarts += c.restartcount();
+struct Summary {
+    std::string reason;
+    Restarts restarts;  // of the containers that the row tells about
+    Restarts sidecars;  // of the initial containers that stay
+    int ready = 0;
+    int total = 0;
+};
+
+void count_restarts(const core::ContainerStatus& c, Restarts* r) {
+    r->count += c.restartcount();
     const auto& ended = c.laststate().terminated().finishedat();
-    if (c.laststate().has_terminated() && ended.seconds() > s->last_restart.seconds())
-        s->last_restart = ended;
+    if (c.laststate().has_terminated() && ended.seconds() > r->last.seconds()) r->last = ended;
+}
+
+bool stays(const core::Pod& pod, const std::string& init_container) {
+    for (const auto& c : pod.spec().initcontainers())
+        if (c.name() == init_container) return c.restartpolicy() == "Always";
+    return false;
+}
+
+bool holds(const core::Pod& pod, std::string_view type) {
+    for (const auto& c : pod.status().conditions())
+        if (c.type() == type) return c.status() == "True";
+    return false;
 }
 
 std::string exit_reason(const core::ContainerStateTerminated& t) {
@@ -38,10 +55,11 @@ std::string exit_reason(const core::ContainerStateTerminated& t) {
 bool initializing(const core::Pod& pod, Summary* s) {
     for (int i = 0; i < pod.status().initcontainerstatuses_size(); ++i) {
         const auto& c = pod.status().initcontainerstatuses(i);
-        count_restarts(c, s);
+        count_restarts(c, &s->restarts);
+        const bool sidecar = stays(pod, c.name());
+        if (sidecar) count_restarts(c, &s->sidecars);
         if (c.state().has_terminated() && c.state().terminated().exitcode() == 0) continue;
-        if (c.has_started() && c.started() && i < pod.spec().initcontainers_size() &&
-            pod.spec().initcontainers(i).restartpolicy() == "Always") {
+        if (sidecar && c.started()) {
             s->ready += c.ready() ? 1 : 0;
             continue;
         }
@@ -58,13 +76,12 @@ bool initializing(const core::Pod& pod, Summary* s) {
 }
 
 void look_at_containers(const core::Pod& pod, Summary* s) {
-    s->restarts = 0;
-    s->last_restart.Clear();
+    s->restarts = s->sidecars;
     bool running = false;
     const auto& all = pod.status().containerstatuses();
     for (int i = all.size() - 1; i >= 0; --i) {
         const auto& c = all[i];
-        count_restarts(c, s);
+        count_restarts(c, &s->restarts);
         if (c.state().has_waiting() && !c.state().waiting().reason().empty())
             s->reason = c.state().waiting().reason();
         else if (c.state().has_terminated())
@@ -76,9 +93,7 @@ void look_at_containers(const core::Pod& pod, Summary* s) {
     }
     // One has completed, and another still runs.
     if (s->reason != "Completed" || !running) return;
-    s->reason = "NotReady";
-    for (const auto& condition : pod.status().conditions())
-        if (condition.type() == "Ready" && condition.status() == "True") s->reason = "Running";
+    s->reason = holds(pod, "Ready") ? "Running" : "NotReady";
 }
 
 }  // namespace
@@ -90,13 +105,19 @@ json::array pod_cells(const Message& object, const CellContext& context) {
     for (const auto& condition : pod.status().conditions())
         if (condition.type() == "PodScheduled" && condition.reason() == "SchedulingGated")
             s.reason = "SchedulingGated";
+    s.total = pod.spec().containers_size();
+    for (const auto& c : pod.spec().initcontainers())
+        s.total += c.restartpolicy() == "Always" ? 1 : 0;
     const bool held = initializing(pod, &s);
-    if (!held) look_at_containers(pod, &s);
-    if (is_deleting(pod))
-        s.reason = pod.status().reason() == "NodeLost" ? "Unknown" : "Terminating";
-    std::string restarts = std::to_string(s.restarts);
-    if (s.restarts != 0 && s.last_restart.seconds() != 0)
-        restarts += " (" + context.age(s.last_restart) + " ago)";
+    if (!held || holds(pod, "Initialized")) look_at_containers(pod, &s);
+    const bool ended = pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed";
+    if (is_deleting(pod) && pod.status().reason() == "NodeLost")
+        s.reason = "Unknown";
+    else if (is_deleting(pod) && !ended)
+        s.reason = "Terminating";
+    std::string restarts = std::to_string(s.restarts.count);
+    if (s.restarts.count != 0 && s.restarts.last.seconds() != 0)
+        restarts += " (" + context.age(s.restarts.last) + " ago)";
     const std::string gates = [&] {
         if (pod.spec().readinessgates().empty()) return std::string("<none>");
         int passed = 0;
@@ -109,7 +130,7 @@ json::array pod_cells(const Message& object, const CellContext& context) {
     }();
     auto or_none = [](const std::string& t) { return t.empty() ? std::string("<none>") : t; };
     return {pod.metadata().name(),
-            fmt::format("{}/{}", s.ready, pod.spec().containers_size()),
+            fmt::format("{}/{}", s.ready, s.total),
             s.reason,
             restarts,
             context.age(pod.metadata().creationtimestamp()),

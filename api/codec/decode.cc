@@ -6,6 +6,7 @@
 #include <bitset>
 #include <charconv>
 
+#include "api/codec/canonical.h"
 #include "api/codec/json.h"
 #include "api/codec/reader.h"
 #include "api/codec/scalars.h"
@@ -157,13 +158,6 @@ class Decoder {
 
 const FieldDescriptor* nth(const TypeInfo& info, int i) {
     return info.descriptor->field(i);
-}
-
-// Of a struct that is no pointer: written though it is unset, and so not to be told from unset.
-bool is_zero_value(const Message& m, const TypeInfo& info) {
-    if (info.form != Form::kQuantity) return m.ByteSizeLong() == 0;
-    std::string scratch;
-    return m.GetReflection()->GetStringReference(m, nth(info, 0), &scratch) == "0";
 }
 
 bool Decoder::mismatch(std::string_view found, std::string_view wanted) {
@@ -543,73 +537,6 @@ bool Decoder::schema_or(Message* m, const TypeInfo& info) {
 
 }  // namespace
 
-// What Go writes though it is zero.
-static base::Status canonical(Message* m, const TypeInfo& info);
-
-static bool is_unset(const Message& m, const FieldInfo& f) {
-    const auto& r = *m.GetReflection();
-    switch (f.cpp_type) {
-        case FieldDescriptor::CPPTYPE_STRING: {
-            std::string scratch;
-            return r.GetStringReference(m, f.field, &scratch).empty();
-        }
-        case FieldDescriptor::CPPTYPE_BOOL:
-            return !r.GetBool(m, f.field);
-        case FieldDescriptor::CPPTYPE_INT32:
-            return r.GetInt32(m, f.field) == 0;
-        case FieldDescriptor::CPPTYPE_INT64:
-            return r.GetInt64(m, f.field) == 0;
-        case FieldDescriptor::CPPTYPE_DOUBLE:
-            return r.GetDouble(m, f.field) == 0;
-        default:
-            return r.GetMessage(m, f.field).ByteSizeLong() == 0;
-    }
-}
-
-static base::Status canonical_field(Message* m, const FieldInfo& f) {
-    const auto& r = *m->GetReflection();
-    if (f.map) {
-        if (f.message == nullptr) return {};
-        const auto end = map_end(*m, f.field);
-        for (auto it = map_begin(*m, f.field); it != end; ++it)
-            TRY_VOID(canonical(it.MutableValueRef()->MutableMessageValue(), f.child()));
-        return {};
-    }
-    if (f.repeated) {
-        for (int i = 0; f.message != nullptr && i < r.FieldSize(*m, f.field); ++i)
-            TRY_VOID(canonical(r.MutableRepeatedMessage(m, f.field, i), f.child()));
-        return {};
-    }
-    if (!r.HasField(*m, f.field)) return {};
-    if (f.message != nullptr) TRY_VOID(canonical(r.MutableMessage(m, f.field), f.child()));
-    if (!f.pointer && is_unset(*m, f)) r.ClearField(m, f.field);
-    return {};
-}
-
-static base::Status canonical(Message* m, const TypeInfo& info) {
-    const auto& r = *m->GetReflection();
-    switch (info.form) {
-        case Form::kQuantity: {
-            std::string scratch;
-            const std::string& text = r.GetStringReference(*m, info.fields[0].field, &scratch);
-            TRY(std::string better, canonical_quantity(text.empty() ? "0" : text));
-            if (better != text) r.SetString(m, info.fields[0].field, std::move(better));
-            return {};
-        }
-        case Form::kTime:
-            r.ClearField(m, info.fields[1].field);
-            return {};
-        case Form::kMicroTime:
-            if (r.GetInt32(*m, info.fields[1].field) == 0) r.ClearField(m, info.fields[1].field);
-            return {};
-        default:
-            break;
-    }
-    for (const FieldInfo& f : info)
-        TRY_VOID(canonical_field(m, f));
-    return {};
-}
-
 }  // namespace codec
 
 base::Status from_json(std::string_view text, google::protobuf::Message* message, TypeMeta* type,
@@ -621,10 +548,6 @@ base::Status from_json(std::string_view text, google::protobuf::Message* message
 base::Status from_value(const boost::json::value& value, google::protobuf::Message* message,
                         TypeMeta* type, JsonProblems* problems) {
     return from_json(json_text(value), message, type, problems);
-}
-
-base::Status canonicalize(google::protobuf::Message* message) {
-    return codec::canonical(message, codec::type_info(message->GetDescriptor()));
 }
 
 }  // namespace api

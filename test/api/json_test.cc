@@ -88,6 +88,13 @@ TEST(Json, CanonicalizeMakesOfProtobufWhatJsonGives) {
               R"("resources":{"limits":{"cpu":"500m"}}}]},"status":{}})");
     EXPECT_FALSE(pod.has_status());
     EXPECT_FALSE(pod.metadata().has_creationtimestamp());
+    // An amount of nothing that is no pointer is unset, by Protobuf as by JSON.
+    api::core::ResourceFieldSelector selector;
+    selector.mutable_divisor()->set_string("0");
+    ASSERT_TRUE(api::canonicalize(&selector).has_value());
+    EXPECT_FALSE(selector.has_divisor());
+    ASSERT_TRUE(api::from_json(R"({"resource":"","divisor":"0"})", &selector).has_value());
+    EXPECT_FALSE(selector.has_divisor());
     (*c->mutable_resources()->mutable_limits())["cpu"].set_string("x");
     EXPECT_FALSE(api::canonicalize(&pod).has_value());
 }
