@@ -17,8 +17,8 @@ std::optional<std::string> openapi_v3(std::string_view path);
 // {"paths":{"api/v1":{"serverRelativeURL":"/openapi/v3/api/v1?hash=…"},…}}
 std::string openapi_v3_index();
 
-// The whole API as Swagger 2.0: JSON, and gnostic's openapi.v2.Document in Protobuf.
+// The whole API as Swagger 2.0 in JSON. (Its Protobuf form, which clients before 1.27 ask for, is
+// not made.)
 std::string openapi_v2_json();
-std::string openapi_v2_protobuf();
 
 }  // namespace api

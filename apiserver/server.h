@@ -1,6 +1,6 @@
 #pragma once
-// ApiServer: the Kubernetes API over one loop: HTTPS in front, the watch cache and the registry behind, a
-// kvstore::Client underneath. Any number of them serve one store side by side.
+// ApiServer: the Kubernetes API over one loop: HTTPS in front, the watch cache and the registry
+// behind, a kvstore::Client underneath. Any number of them serve one store side by side.
 
 #include <functional>
 #include <memory>
@@ -26,9 +26,11 @@ struct ApiServerOptions {
     // Content of a token file (Authenticator::load_tokens); empty: no tokens.
     std::string tokens_csv;
     bool anonymous = true;
-    // Clear text on loopback for benchmarks: there are no certificates, so everybody is an administrator.
+    // Clear text on loopback for benchmarks: there are no certificates, so everybody is an
+    // administrator.
     bool insecure = false;
-    // Where this server is reached, for the endpoints of the service `kubernetes`. Empty: not published.
+    // Where this server is reached, for the endpoints of the service `kubernetes`. Empty: not
+    // published.
     std::string advertise_address;
     std::uint16_t advertise_port = 0;
     std::string version = "v1.36.0";
@@ -42,7 +44,8 @@ class ApiServer {
     ApiServer(const ApiServer&) = delete;
     ApiServer& operator=(const ApiServer&) = delete;
 
-    // Binds and serves; the bound port. Requests for objects wait until the caches are loaded (readyz tells).
+    // Binds and serves; the bound port. Requests for objects wait until the caches are loaded
+    // (readyz tells).
     base::Result<std::uint16_t> start();
     // /readyz fails from here on, watches end, running requests get `drain` to end.
     base::Awaitable<void> stop(base::Millis drain);
@@ -65,7 +68,8 @@ class ApiServer {
     using HealthCheck = std::pair<std::string, std::function<std::string()>>;
     std::vector<HealthCheck> health_checks(bool readiness) const;
 
-    // Of the same process, for use on any loop: no HTTP, no encoding. Acts as `user`. The server outlives it.
+    // Of the same process, for use on any loop: no HTTP, no encoding. Acts as `user`. The server
+    // outlives it.
     std::shared_ptr<api::Client> make_client(User user);
 
   private:
@@ -91,13 +95,14 @@ class ApiServer {
     bool stopping_ = false;
 };
 
-// What a first start makes, and every start checks: system namespaces, RBAC's default roles and bindings, the service
-// `kubernetes` and its endpoints. Answers whether all of it stands.
+// What a first start makes, and every start checks: system namespaces, RBAC's default roles and
+// bindings, the service `kubernetes` and its endpoints. Answers whether all of it stands.
 base::Task<void> bootstrap_cluster(ApiServer& server);
 
 // Discovery and OpenAPI documents; false when `path` is none of theirs.
 base::Task<bool> serve_discovery(ApiServer& server, std::shared_ptr<RequestContext> context);
-// /healthz, /livez, /readyz (with ?verbose, ?exclude= and sub-paths), /version, /metrics; false when `path` is another.
+// /healthz, /livez, /readyz (with ?verbose, ?exclude= and sub-paths), /version, /metrics; false
+// when `path` is another.
 bool serve_health(ApiServer& server, RequestContext& context);
 
 }  // namespace apiserver

@@ -1,7 +1,5 @@
 #include "api/codec/types.h"
 
-#include <array>
-
 #include "api/proto/options.pb.h"
 #include "base/check.h"
 
@@ -111,25 +109,12 @@ std::unique_ptr<const TypeInfo> build(const Descriptor* d) {
     return info;
 }
 
-// Open addressing over twice as many places as there are types; a place is written once.
-constexpr std::size_t kPlaces = 4096;
-std::array<std::atomic<const TypeInfo*>, kPlaces> g_types;
+PerType<TypeInfo> g_types;
 
 }  // namespace
 
 const TypeInfo& type_info(const Descriptor* d) {
-    std::size_t at = std::hash<const void*>{}(d) / 16 % kPlaces;
-    std::unique_ptr<const TypeInfo> made;
-    for (std::size_t tries = 0; tries < kPlaces; ++tries, at = (at + 1) % kPlaces) {
-        const TypeInfo* have = g_types[at].load(std::memory_order_acquire);
-        if (have == nullptr) {
-            if (!made) made = build(d);
-            if (g_types[at].compare_exchange_strong(have, made.get(), std::memory_order_acq_rel))
-                return *made.release();
-        }
-        if (have->descriptor == d) return *have;
-    }
-    CHECK(false, "more message types than the table has places");
+    return g_types.get(d, build);
 }
 
 const TypeInfo& FieldInfo::child() const {

@@ -7,6 +7,7 @@
 #include <google/protobuf/map_field.h>
 #include <google/protobuf/message.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -82,6 +83,39 @@ struct TypeInfo {
 };
 
 const TypeInfo& type_info(const Descriptor* descriptor);
+
+// One T for each message type, made when it is first asked for, kept for the life of the process.
+// Any thread, no lock: two threads may make the same one, and one of them is thrown away. For
+// static storage only.
+template <class T>
+class PerType {
+  public:
+    // `make(descriptor)` answers a std::unique_ptr<const T>; it may ask for other types.
+    template <class Make>
+    const T& get(const Descriptor* d, Make make) {
+        std::size_t at = std::hash<const void*>{}(d) / 16 % kPlaces;
+        std::unique_ptr<const Entry> made;
+        for (;; at = (at + 1) % kPlaces) {
+            const Entry* have = places_[at].load(std::memory_order_acquire);
+            if (have == nullptr) {
+                if (!made) made = std::unique_ptr<const Entry>(new Entry{d, make(d)});
+                if (places_[at].compare_exchange_strong(have, made.get(),
+                                                        std::memory_order_acq_rel))
+                    return *made.release()->value;
+            }
+            if (have->descriptor == d) return *have->value;
+        }
+    }
+
+  private:
+    struct Entry {
+        const Descriptor* descriptor;
+        std::unique_ptr<const T> value;
+    };
+    // Several times as many as there are types: there is always a free one.
+    static constexpr std::size_t kPlaces = 4096;
+    std::array<std::atomic<const Entry*>, kPlaces> places_{};
+};
 
 // The descriptor tables of the .proto files; see proto_files.cc.
 const void* const* message_files();

@@ -19,9 +19,11 @@ constexpr std::int64_t kTolerateSeconds = 300;
 // DefaultTolerationSeconds: a pod stays this long on a node that is not ready or cannot be reached.
 void add_default_tolerations(core::PodSpec* spec) {
     for (const char* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
-        const bool has = std::any_of(spec->tolerations().begin(), spec->tolerations().end(), [&](const auto& t) {
-            return (t.key() == key || t.key().empty()) && (t.effect() == "NoExecute" || t.effect().empty());
-        });
+        const bool has =
+            std::any_of(spec->tolerations().begin(), spec->tolerations().end(), [&](const auto& t) {
+                return (t.key() == key || t.key().empty()) &&
+                       (t.effect() == "NoExecute" || t.effect().empty());
+            });
         if (has) continue;
         auto* t = spec->add_tolerations();
         t->set_key(key);
@@ -34,7 +36,8 @@ void add_default_tolerations(core::PodSpec* spec) {
 }  // namespace
 
 // Nothing is made in a namespace that is not there or is going away.
-base::Task<void> Admission::namespace_lifecycle(const api::ResourceInfo& resource, std::string namespace_name) {
+base::Task<void> Admission::namespace_lifecycle(const api::ResourceInfo& resource,
+                                                std::string namespace_name) {
     const auto& info = api::resource_of<core::Namespace>();
     auto& cache = registry_.caches().of(info);
     auto found = cache.find(info.storage_key("", namespace_name));
@@ -50,7 +53,8 @@ base::Task<void> Admission::namespace_lifecycle(const api::ResourceInfo& resourc
     co_return base::Status();
 }
 
-base::Task<void> Admission::admit_create(const api::ResourceInfo& resource, std::shared_ptr<api::Message> object,
+base::Task<void> Admission::admit_create(const api::ResourceInfo& resource,
+                                         std::shared_ptr<api::Message> object,
                                          const WriteContext& context) {
     const std::string namespace_name = api::meta_of(*object).namespace_();
     if (resource.namespaced) CO_TRY_VOID(co_await namespace_lifecycle(resource, namespace_name));
@@ -65,8 +69,9 @@ base::Task<void> Admission::admit_create(const api::ResourceInfo& resource, std:
     co_return base::Status();
 }
 
-base::Task<void> Admission::admit_update(const api::ResourceInfo&, std::shared_ptr<api::Message> object,
-                                         api::ObjectPtr old, std::string subresource, const WriteContext& context) {
+base::Task<void> Admission::admit_update(const api::ResourceInfo&,
+                                         std::shared_ptr<api::Message> object, api::ObjectPtr old,
+                                         std::string subresource, const WriteContext& context) {
     if (object->GetDescriptor() == core::Service::descriptor() && subresource.empty()) {
         auto* spec = static_cast<core::Service*>(object.get())->mutable_spec();
         const auto& before = api::as<core::Service>(*old).spec();
@@ -83,13 +88,15 @@ base::Task<void> Admission::admit_update(const api::ResourceInfo&, std::shared_p
 base::Task<void> Admission::admit_delete(const api::ResourceInfo& resource, api::ObjectPtr object,
                                          const WriteContext&) {
     const auto& name = api::meta_of(*object).name();
-    if (object->GetDescriptor() == core::Namespace::descriptor() && std::ranges::find(kImmortal, name) != std::end(kImmortal))
+    if (object->GetDescriptor() == core::Namespace::descriptor() &&
+        std::ranges::find(kImmortal, name) != std::end(kImmortal))
         co_return api::forbidden(resource.qualified(), name, "this namespace may not be deleted");
     co_return base::Status();
 }
 
 base::Awaitable<void> Admission::release(const api::ResourceInfo&, api::ObjectPtr object) {
-    if (object->GetDescriptor() == core::Service::descriptor()) co_await release_service(registry_, object);
+    if (object->GetDescriptor() == core::Service::descriptor())
+        co_await release_service(registry_, object);
 }
 
 }  // namespace apiserver

@@ -37,8 +37,12 @@ bool in_range(const std::string& text) {
 std::string ip_key(const std::string& ip) {
     return api::resource_of<api::networking::IPAddress>().storage_key("", ip);
 }
-std::string port_key(std::int32_t port) { return "/registry/ranges/servicenodeports/" + std::to_string(port); }
-std::string owner_of(const api::Message& service) { return api::key_of(service); }
+std::string port_key(std::int32_t port) {
+    return "/registry/ranges/servicenodeports/" + std::to_string(port);
+}
+std::string owner_of(const api::Message& service) {
+    return api::key_of(service);
+}
 
 // True when the key was free, and is now taken.
 base::Task<bool> reserve(Registry& registry, std::string key, std::string value) {
@@ -76,20 +80,25 @@ base::Task<void> allocate_ip(Registry& registry, core::Service* service) {
         if (!in_range(ip)) {
             std::vector<api::FieldError> errors{api::FieldError::invalid(
                 "spec.clusterIPs", ip,
-                "failed to allocate IP " + ip + ": the provided network does not match the current range")};
-            co_return api::invalid(api::resource_of<core::Service>(), service->metadata().name(), std::move(errors));
+                "failed to allocate IP " + ip +
+                    ": the provided network does not match the current range")};
+            co_return api::invalid(api::resource_of<core::Service>(), service->metadata().name(),
+                                   std::move(errors));
         }
         CO_TRY(const bool got, co_await reserve(registry, ip_key(ip), ip_object(*service, ip)));
         if (!got) {
             std::vector<api::FieldError> errors{api::FieldError::invalid(
-                "spec.clusterIPs", ip, "failed to allocate IP " + ip + ": provided IP is already allocated")};
-            co_return api::invalid(api::resource_of<core::Service>(), service->metadata().name(), std::move(errors));
+                "spec.clusterIPs", ip,
+                "failed to allocate IP " + ip + ": provided IP is already allocated")};
+            co_return api::invalid(api::resource_of<core::Service>(), service->metadata().name(),
+                                   std::move(errors));
         }
         co_return base::Status();
     }
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         // The first 4096 addresses are left to those who ask for one by name.
-        const std::string ip = address(static_cast<std::uint32_t>(4096 + base::entropy64() % (kServiceHosts - 4098)));
+        const std::string ip =
+            address(static_cast<std::uint32_t>(4096 + base::entropy64() % (kServiceHosts - 4098)));
         CO_TRY(const bool got, co_await reserve(registry, ip_key(ip), ip_object(*service, ip)));
         if (!got) continue;
         spec->set_clusterip(ip);
@@ -102,9 +111,12 @@ base::Task<void> allocate_ports(Registry& registry, core::Service* service) {
     for (auto& port : *service->mutable_spec()->mutable_ports()) {
         if (port.nodeport() != 0) continue;
         for (int attempt = 0; port.nodeport() == 0; ++attempt) {
-            if (attempt == kAttempts) co_return base::Error(base::Code::kResourceExhausted, "no node port is free");
-            const auto candidate = static_cast<std::int32_t>(kFirstNodePort + base::entropy64() % kNodePorts);
-            CO_TRY(const bool got, co_await reserve(registry, port_key(candidate), owner_of(*service)));
+            if (attempt == kAttempts)
+                co_return base::Error(base::Code::kResourceExhausted, "no node port is free");
+            const auto candidate =
+                static_cast<std::int32_t>(kFirstNodePort + base::entropy64() % kNodePorts);
+            CO_TRY(const bool got,
+                   co_await reserve(registry, port_key(candidate), owner_of(*service)));
             if (got) port.set_nodeport(candidate);
         }
     }
@@ -113,16 +125,18 @@ base::Task<void> allocate_ports(Registry& registry, core::Service* service) {
 
 }  // namespace
 
-base::Task<void> allocate_service(Registry& registry, std::shared_ptr<api::Message> object, WriteContext context) {
+base::Task<void> allocate_service(Registry& registry, std::shared_ptr<api::Message> object,
+                                  WriteContext context) {
     auto* service = static_cast<core::Service*>(object.get());
     auto* spec = service->mutable_spec();
     const std::string type = spec->type();
     if (type == "ExternalName" || context.dry_run) co_return base::Status();
     if (spec->clusterip() != "None") {
         // On an update it is the address that the service has already.
-        const auto held = registry.caches()
-                              .of(api::resource_of<api::networking::IPAddress>())
-                              .find(spec->clusterip().empty() ? std::string() : ip_key(spec->clusterip()));
+        const auto held =
+            registry.caches()
+                .of(api::resource_of<api::networking::IPAddress>())
+                .find(spec->clusterip().empty() ? std::string() : ip_key(spec->clusterip()));
         bool mine = false;
         if (held) {
             const auto ip = api::as<api::networking::IPAddress>(held->object());
@@ -135,7 +149,8 @@ base::Task<void> allocate_service(Registry& registry, std::shared_ptr<api::Messa
     spec->add_clusterips(spec->clusterip());
     if (spec->ipfamilies().empty()) spec->add_ipfamilies("IPv4");
     if (!spec->has_ipfamilypolicy()) spec->set_ipfamilypolicy("SingleStack");
-    if (type == "NodePort" || type == "LoadBalancer") CO_TRY_VOID(co_await allocate_ports(registry, service));
+    if (type == "NodePort" || type == "LoadBalancer")
+        CO_TRY_VOID(co_await allocate_ports(registry, service));
     co_return base::Status();
 }
 
@@ -145,12 +160,13 @@ base::Awaitable<void> release_service(Registry& registry, api::ObjectPtr object)
     if (!spec.clusterip().empty() && spec.clusterip() != "None")
         txn.add_success()->mutable_request_delete_range()->set_key(ip_key(spec.clusterip()));
     for (const auto& port : spec.ports())
-        if (port.nodeport() != 0) txn.add_success()->mutable_request_delete_range()->set_key(port_key(port.nodeport()));
+        if (port.nodeport() != 0)
+            txn.add_success()->mutable_request_delete_range()->set_key(port_key(port.nodeport()));
     if (txn.success().empty()) co_return;
     auto released = co_await registry.store().txn(std::move(txn));
     if (!released)
-        LOG_WARN("apiserver", "the addresses of service {} were not released: {}", api::key_of(*object),
-                 released.error().message);
+        LOG_WARN("apiserver", "the addresses of service {} were not released: {}",
+                 api::key_of(*object), released.error().message);
 }
 
 }  // namespace apiserver

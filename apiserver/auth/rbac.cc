@@ -22,18 +22,23 @@ bool has_or_star(const List& list, std::string_view item) {
 }
 
 bool resource_matches(const rbac::PolicyRule& rule, const AccessRequest& r) {
-    const std::string combined = r.subresource.empty() ? r.resource : r.resource + "/" + r.subresource;
-    return std::any_of(rule.resources().begin(), rule.resources().end(), [&](const std::string& have) {
-        // "*/scale" is the subresource of every resource.
-        return have == "*" || have == combined || (!r.subresource.empty() && have == "*/" + r.subresource);
-    });
+    const std::string combined =
+        r.subresource.empty() ? r.resource : r.resource + "/" + r.subresource;
+    return std::any_of(rule.resources().begin(), rule.resources().end(),
+                       [&](const std::string& have) {
+                           // "*/scale" is the subresource of every resource.
+                           return have == "*" || have == combined ||
+                                  (!r.subresource.empty() && have == "*/" + r.subresource);
+                       });
 }
 
 bool path_matches(const rbac::PolicyRule& rule, std::string_view path) {
-    return std::any_of(rule.nonresourceurls().begin(), rule.nonresourceurls().end(), [&](const std::string& have) {
-        if (have == "*" || have == path) return true;
-        return have.ends_with('*') && path.starts_with(std::string_view(have).substr(0, have.size() - 1));
-    });
+    return std::any_of(
+        rule.nonresourceurls().begin(), rule.nonresourceurls().end(), [&](const std::string& have) {
+            if (have == "*" || have == path) return true;
+            return have.ends_with('*') &&
+                   path.starts_with(std::string_view(have).substr(0, have.size() - 1));
+        });
 }
 
 bool rule_allows(const rbac::PolicyRule& rule, const AccessRequest& r) {
@@ -43,11 +48,13 @@ bool rule_allows(const rbac::PolicyRule& rule, const AccessRequest& r) {
            (rule.resourcenames().empty() || has(rule.resourcenames(), r.name));
 }
 
-bool subject_is(const rbac::Subject& subject, const User& user, std::string_view binding_namespace) {
+bool subject_is(const rbac::Subject& subject, const User& user,
+                std::string_view binding_namespace) {
     if (subject.kind() == "User") return subject.name() == user.name;
     if (subject.kind() == "Group") return user.in_group(subject.name());
     if (subject.kind() != "ServiceAccount") return false;
-    const std::string_view ns = subject.namespace_().empty() ? binding_namespace : subject.namespace_();
+    const std::string_view ns =
+        subject.namespace_().empty() ? binding_namespace : subject.namespace_();
     return user.name == fmt::format("system:serviceaccount:{}:{}", ns, subject.name());
 }
 
@@ -61,7 +68,8 @@ bool binds(const Binding& binding, const User& user, std::string_view ns) {
 
 // Visits (role object, where it was bound) until `visit` answers true.
 template <class Visit>
-void RbacAuthorizer::visit_roles(const User& user, std::string_view namespace_name, Visit visit) const {
+void RbacAuthorizer::visit_roles(const User& user, std::string_view namespace_name,
+                                 Visit visit) const {
     const auto& role_info = api::resource_of<rbac::Role>();
     const auto& cluster_role_info = api::resource_of<rbac::ClusterRole>();
     auto role_of = [&](const rbac::RoleRef& ref, std::string_view ns) -> api::ObjectPtr {
@@ -75,26 +83,30 @@ void RbacAuthorizer::visit_roles(const User& user, std::string_view namespace_na
             const auto binding = api::as<rbac::ClusterRoleBinding>(cached->object());
             if (!binding || !binds(*binding, user, "")) return true;
             const auto role = role_of(binding->roleref(), "");
-            done = role && visit(role, fmt::format("ClusterRoleBinding \"{}\" of ClusterRole \"{}\"",
-                                                   binding->metadata().name(), binding->roleref().name()));
+            done = role &&
+                   visit(role, fmt::format("ClusterRoleBinding \"{}\" of ClusterRole \"{}\"",
+                                           binding->metadata().name(), binding->roleref().name()));
             return !done;
         });
     if (done || namespace_name.empty()) return;
     const auto& bindings = api::resource_of<rbac::RoleBinding>();
-    caches_.of(bindings).for_each(bindings.storage_key(namespace_name, ""), [&](const CachedPtr& cached) {
-        const auto binding = api::as<rbac::RoleBinding>(cached->object());
-        if (!binding || !binds(*binding, user, namespace_name)) return true;
-        const auto role = role_of(binding->roleref(), namespace_name);
-        return !(role && visit(role, fmt::format("RoleBinding \"{}/{}\" of {} \"{}\"", namespace_name,
-                                                 binding->metadata().name(), binding->roleref().kind(),
-                                                 binding->roleref().name())));
-    });
+    caches_.of(bindings).for_each(
+        bindings.storage_key(namespace_name, ""), [&](const CachedPtr& cached) {
+            const auto binding = api::as<rbac::RoleBinding>(cached->object());
+            if (!binding || !binds(*binding, user, namespace_name)) return true;
+            const auto role = role_of(binding->roleref(), namespace_name);
+            return !(role &&
+                     visit(role, fmt::format("RoleBinding \"{}/{}\" of {} \"{}\"", namespace_name,
+                                             binding->metadata().name(), binding->roleref().kind(),
+                                             binding->roleref().name())));
+        });
 }
 
 namespace {
 
 const google::protobuf::RepeatedPtrField<rbac::PolicyRule>& rules_of(const api::Message& role) {
-    if (role.GetDescriptor() == rbac::ClusterRole::descriptor()) return api::as<rbac::ClusterRole>(role).rules();
+    if (role.GetDescriptor() == rbac::ClusterRole::descriptor())
+        return api::as<rbac::ClusterRole>(role).rules();
     return api::as<rbac::Role>(role).rules();
 }
 
@@ -105,15 +117,17 @@ AccessDecision RbacAuthorizer::authorize(const User& user, const AccessRequest& 
     AccessDecision decision;
     visit_roles(user, request.namespace_name, [&](const api::ObjectPtr& role, std::string reason) {
         const auto& rules = rules_of(*role);
-        decision.allowed =
-            std::any_of(rules.begin(), rules.end(), [&](const auto& rule) { return rule_allows(rule, request); });
+        decision.allowed = std::any_of(rules.begin(), rules.end(), [&](const auto& rule) {
+            return rule_allows(rule, request);
+        });
         if (decision.allowed) decision.reason = "RBAC: allowed by " + std::move(reason);
         return decision.allowed;
     });
     return decision;
 }
 
-std::vector<api::ObjectPtr> RbacAuthorizer::roles_for(const User& user, std::string_view namespace_name) const {
+std::vector<api::ObjectPtr> RbacAuthorizer::roles_for(const User& user,
+                                                      std::string_view namespace_name) const {
     std::vector<api::ObjectPtr> out;
     visit_roles(user, namespace_name, [&](const api::ObjectPtr& role, const std::string&) {
         out.push_back(role);
@@ -123,12 +137,15 @@ std::vector<api::ObjectPtr> RbacAuthorizer::roles_for(const User& user, std::str
 }
 
 std::string denial_message(const User& user, const AccessRequest& r) {
-    if (!r.is_resource) return fmt::format("User \"{}\" cannot {} path \"{}\"", user.name, r.verb, r.path);
-    const std::string resource = r.subresource.empty() ? r.resource : r.resource + "/" + r.subresource;
-    const std::string where = r.namespace_name.empty() ? "at the cluster scope"
-                                                       : fmt::format("in the namespace \"{}\"", r.namespace_name);
-    return fmt::format("User \"{}\" cannot {} resource \"{}\" in API group \"{}\" {}", user.name, r.verb, resource,
-                       r.api_group, where);
+    if (!r.is_resource)
+        return fmt::format("User \"{}\" cannot {} path \"{}\"", user.name, r.verb, r.path);
+    const std::string resource =
+        r.subresource.empty() ? r.resource : r.resource + "/" + r.subresource;
+    const std::string where = r.namespace_name.empty()
+                                  ? "at the cluster scope"
+                                  : fmt::format("in the namespace \"{}\"", r.namespace_name);
+    return fmt::format("User \"{}\" cannot {} resource \"{}\" in API group \"{}\" {}", user.name,
+                       r.verb, resource, r.api_group, where);
 }
 
 }  // namespace apiserver

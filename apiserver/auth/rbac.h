@@ -1,6 +1,6 @@
 #pragma once
-// RBAC: may this user do that? Reads roles and bindings from the watch cache at each question, so that a change counts
-// at once. API loop. Source: rbac.authorization.k8s.io/v1.
+// RBAC: may this user do that? Reads roles and bindings from the watch cache at each question, so
+// that a change counts at once. API loop. Source: rbac.authorization.k8s.io/v1.
 
 #include <string>
 #include <string_view>
@@ -44,7 +44,8 @@ class RbacAuthorizer {
     CacheSet& caches_;
 };
 
-// `User "x" cannot list resource "pods" in API group "" in the namespace "default"`: why a 403 is one.
+// `User "x" cannot list resource "pods" in API group "" in the namespace "default"`: why a 403 is
+// one.
 std::string denial_message(const User& user, const AccessRequest& request);
 
 }  // namespace apiserver

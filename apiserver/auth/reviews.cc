@@ -13,7 +13,8 @@ namespace apiserver {
 namespace authorization = api::authorization;
 
 bool is_review(const api::ResourceInfo& resource) {
-    return resource.kind.ends_with("Review") && (resource.group == "authorization.k8s.io" || resource.group == "authentication.k8s.io");
+    return resource.kind.ends_with("Review") &&
+           (resource.group == "authorization.k8s.io" || resource.group == "authentication.k8s.io");
 }
 
 namespace {
@@ -22,7 +23,9 @@ template <class Spec>
 base::Result<AccessRequest> asked(const Spec& spec) {
     AccessRequest out;
     if (spec.has_resourceattributes() == spec.has_nonresourceattributes())
-        return api::bad_request("spec: Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified");
+        return api::bad_request(
+            "spec: Invalid value: exactly one of nonResourceAttributes or resourceAttributes must "
+            "be specified");
     if (spec.has_nonresourceattributes()) {
         out.is_resource = false;
         out.verb = spec.nonresourceattributes().verb();
@@ -51,11 +54,13 @@ base::Status judge(ApiServer& server, const User& user, Review* review) {
 template <class Spec>
 User user_of(const Spec& spec) {
     User out{spec.user(), spec.uid(), {}};
-    for (const auto& g : spec.groups()) out.groups.push_back(g);
+    for (const auto& g : spec.groups())
+        out.groups.push_back(g);
     return out;
 }
 
-void rules_review(ApiServer& server, const User& user, authorization::SelfSubjectRulesReview* review) {
+void rules_review(ApiServer& server, const User& user,
+                  authorization::SelfSubjectRulesReview* review) {
     auto* status = review->mutable_status();
     auto add = [&](const api::rbac::PolicyRule& rule) {
         if (!rule.nonresourceurls().empty()) {
@@ -83,8 +88,11 @@ void rules_review(ApiServer& server, const User& user, authorization::SelfSubjec
     }
     for (const auto& role : server.authorizer().roles_for(user, review->spec().namespace_())) {
         const auto* d = role->GetDescriptor();
-        const auto& rules = d == api::rbac::ClusterRole::descriptor() ? api::as<api::rbac::ClusterRole>(*role).rules() : api::as<api::rbac::Role>(*role).rules();
-        for (const auto& rule : rules) add(rule);
+        const auto& rules = d == api::rbac::ClusterRole::descriptor()
+                                ? api::as<api::rbac::ClusterRole>(*role).rules()
+                                : api::as<api::rbac::Role>(*role).rules();
+        for (const auto& rule : rules)
+            add(rule);
     }
     status->set_incomplete(false);
 }
@@ -98,22 +106,29 @@ base::Task<void> handle_review(ApiServer& server, std::shared_ptr<RequestContext
     CO_TRY(auto decoded, decode_body(*context, body, resource.message_name, type));
     auto* message = decoded.object.get();
     if (resource.kind == "SelfSubjectAccessReview") {
-        CO_TRY_VOID(judge(server, context->user, static_cast<authorization::SelfSubjectAccessReview*>(message)));
+        CO_TRY_VOID(judge(server, context->user,
+                          static_cast<authorization::SelfSubjectAccessReview*>(message)));
     } else if (resource.kind == "SubjectAccessReview") {
         auto* review = static_cast<authorization::SubjectAccessReview*>(message);
         CO_TRY_VOID(judge(server, user_of(review->spec()), review));
     } else if (resource.kind == "LocalSubjectAccessReview") {
         auto* review = static_cast<authorization::LocalSubjectAccessReview*>(message);
         if (review->spec().resourceattributes().namespace_() != context->info.namespace_)
-            co_return api::bad_request("spec.resourceAttributes.namespace: Invalid value: must match the namespace of the request");
+            co_return api::bad_request(
+                "spec.resourceAttributes.namespace: Invalid value: must match the namespace of the "
+                "request");
         CO_TRY_VOID(judge(server, user_of(review->spec()), review));
     } else if (resource.kind == "SelfSubjectRulesReview") {
-        rules_review(server, context->user, static_cast<authorization::SelfSubjectRulesReview*>(message));
+        rules_review(server, context->user,
+                     static_cast<authorization::SelfSubjectRulesReview*>(message));
     } else if (resource.kind == "SelfSubjectReview") {
-        auto* info = static_cast<api::authentication::SelfSubjectReview*>(message)->mutable_status()->mutable_userinfo();
+        auto* info = static_cast<api::authentication::SelfSubjectReview*>(message)
+                         ->mutable_status()
+                         ->mutable_userinfo();
         info->set_username(context->user.name);
         if (!context->user.uid.empty()) info->set_uid(context->user.uid);
-        for (const auto& g : context->user.groups) info->add_groups(g);
+        for (const auto& g : context->user.groups)
+            info->add_groups(g);
     } else {
         auto* review = static_cast<api::authentication::TokenReview*>(message);
         auto found = server.authenticate_token(review->spec().token());
@@ -121,7 +136,8 @@ base::Task<void> handle_review(ApiServer& server, std::shared_ptr<RequestContext
         if (found) {
             review->mutable_status()->mutable_user()->set_username(found->name);
             if (!found->uid.empty()) review->mutable_status()->mutable_user()->set_uid(found->uid);
-            for (const auto& g : found->groups) review->mutable_status()->mutable_user()->add_groups(g);
+            for (const auto& g : found->groups)
+                review->mutable_status()->mutable_user()->add_groups(g);
         } else {
             review->mutable_status()->set_error("invalid bearer token");
         }

@@ -13,7 +13,9 @@ bool User::in_group(std::string_view group) const {
 }
 
 User User::internal(std::string_view component) {
-    return {"system:" + std::string(component), "", {std::string(kMastersGroup), std::string(kAuthenticatedGroup)}};
+    return {"system:" + std::string(component),
+            "",
+            {std::string(kMastersGroup), std::string(kAuthenticatedGroup)}};
 }
 
 base::Status Authenticator::load_tokens(std::string_view csv) {
@@ -27,9 +29,11 @@ base::Status Authenticator::load_tokens(std::string_view csv) {
             boost::tokenizer<boost::escaped_list_separator<char>> tokens(lines[i]);
             columns.assign(tokens.begin(), tokens.end());
         } catch (const boost::escaped_list_error& e) {
-            return base::invalid_argument("token file, line " + std::to_string(i + 1) + ": " + e.what());
+            return base::invalid_argument("token file, line " + std::to_string(i + 1) + ": " +
+                                          e.what());
         }
-        for (auto& c : columns) boost::trim(c);
+        for (auto& c : columns)
+            boost::trim(c);
         if (columns.size() < 3 || columns[0].empty() || columns[1].empty())
             return base::invalid_argument("token file, line " + std::to_string(i + 1) +
                                           ": expected token,user,uid[,\"group1,group2\"]");
@@ -42,7 +46,8 @@ base::Status Authenticator::load_tokens(std::string_view csv) {
     return {};
 }
 
-base::Result<User> Authenticator::authenticate(const net::PeerIdentity* peer, std::string_view authorization) const {
+base::Result<User> Authenticator::authenticate(const net::PeerIdentity* peer,
+                                               std::string_view authorization) const {
     if (peer != nullptr && peer->verified && !peer->common_name.empty()) {
         User user{peer->common_name, "", peer->organizations};
         user.groups.emplace_back(kAuthenticatedGroup);
@@ -50,12 +55,15 @@ base::Result<User> Authenticator::authenticate(const net::PeerIdentity* peer, st
     }
     if (!authorization.empty()) {
         constexpr std::string_view kBearer = "bearer ";
-        if (authorization.size() > kBearer.size() && boost::iequals(authorization.substr(0, kBearer.size()), kBearer)) {
+        if (authorization.size() > kBearer.size() &&
+            boost::iequals(authorization.substr(0, kBearer.size()), kBearer)) {
             const auto token = authorization.substr(kBearer.size());
-            // Every token is looked at, in constant time each: the time taken tells nothing of how near a guess is.
+            // Every token is looked at, in constant time each: the time taken tells nothing of how
+            // near a guess is.
             const User* found = nullptr;
             for (const auto& [known, user] : tokens_)
-                if (known.size() == token.size() && CRYPTO_memcmp(known.data(), token.data(), token.size()) == 0)
+                if (known.size() == token.size() &&
+                    CRYPTO_memcmp(known.data(), token.data(), token.size()) == 0)
                     found = &user;
             if (found != nullptr) return *found;
         }

@@ -1,6 +1,6 @@
 #pragma once
-// Who a request comes from, and how that is found out: a client certificate (CN is the user, O the groups) or a static
-// bearer token. Pure but for reading the token file.
+// Who a request comes from, and how that is found out: a client certificate (CN is the user, O the
+// groups) or a static bearer token. Pure but for reading the token file.
 
 #include <map>
 #include <string>
@@ -28,12 +28,15 @@ inline constexpr std::string_view kUnauthenticatedGroup = "system:unauthenticate
 
 class Authenticator {
   public:
-    // Lines of `token,user,uid[,"group1,group2"]`, as kube-apiserver's --token-auth-file. InvalidArgument names the line.
+    // Lines of `token,user,uid[,"group1,group2"]`, as kube-apiserver's --token-auth-file.
+    // InvalidArgument names the line.
     base::Status load_tokens(std::string_view csv);
-    // Nobody known and nothing shown: system:anonymous. Unauthenticated for a token that is not known.
+    // Nobody known and nothing shown: system:anonymous. Unauthenticated for a token that is not
+    // known.
     bool allow_anonymous = true;
 
-    base::Result<User> authenticate(const net::PeerIdentity* peer, std::string_view authorization) const;
+    base::Result<User> authenticate(const net::PeerIdentity* peer,
+                                    std::string_view authorization) const;
 
   private:
     std::map<std::string, User, std::less<>> tokens_;

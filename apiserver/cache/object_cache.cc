@@ -27,7 +27,9 @@ std::shared_ptr<const T> shared_once(std::weak_ptr<const T>* slot, Make make) {
     return made;
 }
 
-api::TypeMeta type_meta(const api::ResourceInfo& r) { return {r.api_version(), std::string(r.kind)}; }
+api::TypeMeta type_meta(const api::ResourceInfo& r) {
+    return {r.api_version(), std::string(r.kind)};
+}
 
 }  // namespace
 
@@ -35,8 +37,10 @@ api::ObjectPtr Cached::object() const {
     return shared_once(&object_, [this]() -> api::ObjectPtr {
         auto envelope = api::decode_envelope(bytes_);
         std::unique_ptr<api::Message> message(resource_.prototype().New());
-        if (!envelope || !message->ParseFromArray(envelope->raw.data(), static_cast<int>(envelope->raw.size()))) {
-            LOG_ERROR("apiserver", "{} at revision {} is not a {}", key_, revision_, resource_.message_name);
+        if (!envelope || !message->ParseFromArray(envelope->raw.data(),
+                                                  static_cast<int>(envelope->raw.size()))) {
+            LOG_ERROR("apiserver", "{} at revision {} is not a {}", key_, revision_,
+                      resource_.message_name);
             return nullptr;
         }
         api::mutable_meta(message.get())->set_resourceversion(std::to_string(revision_));
@@ -63,33 +67,41 @@ CachedPtr ObjectCache::find(std::string_view key) const {
     return it == objects_.end() ? nullptr : it->second;
 }
 
-void ObjectCache::for_each(std::string_view prefix, const std::function<bool(const CachedPtr&)>& f) const {
-    for (auto it = objects_.lower_bound(prefix); it != objects_.end() && it->first.starts_with(prefix); ++it)
+void ObjectCache::for_each(std::string_view prefix,
+                           const std::function<bool(const CachedPtr&)>& f) const {
+    for (auto it = objects_.lower_bound(prefix);
+         it != objects_.end() && it->first.starts_with(prefix); ++it)
         if (!f(it->second)) return;
 }
 
 std::size_t ObjectCache::count(std::string_view prefix) const {
     std::size_t n = 0;
-    for (auto it = objects_.lower_bound(prefix); it != objects_.end() && it->first.starts_with(prefix); ++it) ++n;
+    for (auto it = objects_.lower_bound(prefix);
+         it != objects_.end() && it->first.starts_with(prefix); ++it)
+        ++n;
     return n;
 }
 
 bool ObjectCache::events_since(std::int64_t revision, std::vector<CacheEventPtr>* out) const {
     if (revision < complete_since_) return false;
-    const auto from = std::upper_bound(recent_.begin(), recent_.end(), revision,
-                                       [](std::int64_t r, const CacheEventPtr& e) { return r < e->revision; });
+    const auto from =
+        std::upper_bound(recent_.begin(), recent_.end(), revision,
+                         [](std::int64_t r, const CacheEventPtr& e) { return r < e->revision; });
     out->assign(from, recent_.end());
     return true;
 }
 
-void ObjectCache::loaded(std::int64_t revision) { complete_since_ = revision; }
+void ObjectCache::loaded(std::int64_t revision) {
+    complete_since_ = revision;
+}
 
 void ObjectCache::clear() {
     objects_.clear();
     recent_.clear();
     recent_bytes_ = 0;
     std::vector<Subscriber*> subscribers = subscribers_;
-    for (auto* s : subscribers) s->on_reset();
+    for (auto* s : subscribers)
+        s->on_reset();
 }
 
 void ObjectCache::apply(const kvstore::Event& event) {
@@ -100,12 +112,12 @@ void ObjectCache::apply(const kvstore::Event& event) {
     made->previous = find(event.key);
     if (event.is_delete) {
         if (!made->previous) return;
-        made->tombstone =
-            std::make_shared<const Cached>(resource_, event.key, made->revision, made->previous->bytes());
+        made->tombstone = std::make_shared<const Cached>(resource_, event.key, made->revision,
+                                                         made->previous->bytes());
         objects_.erase(event.key);
     } else {
-        made->object =
-            std::make_shared<const Cached>(resource_, event.key, made->revision, std::string(record->value));
+        made->object = std::make_shared<const Cached>(resource_, event.key, made->revision,
+                                                      std::string(record->value));
         objects_[event.key] = made->object;
     }
     recent_bytes_ += event.record.size();
@@ -113,7 +125,8 @@ void ObjectCache::apply(const kvstore::Event& event) {
     recent_.push_back(shared);
     while (recent_.size() > kRecentEvents || recent_bytes_ > kRecentBytes) {
         const auto& oldest = recent_.front();
-        recent_bytes_ -= std::min(recent_bytes_, (oldest->object ? oldest->object : oldest->tombstone)->bytes().size());
+        recent_bytes_ -= std::min(
+            recent_bytes_, (oldest->object ? oldest->object : oldest->tombstone)->bytes().size());
         complete_since_ = oldest->revision;
         recent_.pop_front();
         if (recent_.empty()) recent_bytes_ = 0;
@@ -121,32 +134,39 @@ void ObjectCache::apply(const kvstore::Event& event) {
     // A subscriber may leave while it is told.
     const std::vector<Subscriber*> subscribers = subscribers_;
     for (auto* s : subscribers)
-        if (std::find(subscribers_.begin(), subscribers_.end(), s) != subscribers_.end()) s->on_event(shared);
+        if (std::find(subscribers_.begin(), subscribers_.end(), s) != subscribers_.end())
+            s->on_event(shared);
 }
 
 void ObjectCache::progress(std::int64_t revision) {
     const std::vector<Subscriber*> subscribers = subscribers_;
     for (auto* s : subscribers)
-        if (std::find(subscribers_.begin(), subscribers_.end(), s) != subscribers_.end()) s->on_progress(revision);
+        if (std::find(subscribers_.begin(), subscribers_.end(), s) != subscribers_.end())
+            s->on_progress(revision);
 }
 
-CacheSet::CacheSet(base::Loop& loop, kvstore::Client& store) : loop_(loop), store_(store), tasks_(loop) {
+CacheSet::CacheSet(base::Loop& loop, kvstore::Client& store)
+    : loop_(loop), store_(store), tasks_(loop) {
     // The resource that is encoded in the store owns the cache of its prefix.
     for (const auto& r : api::all_resources()) {
         if (r.storage_prefix.empty()) continue;
         auto& cache = caches_[std::string(r.storage_prefix) + "/"];
-        if (!cache || r.storage_version == r.api_version()) cache = std::make_unique<ObjectCache>(r);
+        if (!cache || r.storage_version == r.api_version())
+            cache = std::make_unique<ObjectCache>(r);
     }
 }
 
 CacheSet::~CacheSet() = default;
 
-void CacheSet::start() { tasks_.spawn("cache feed", feed()); }
+void CacheSet::start() {
+    tasks_.spawn("cache feed", feed());
+}
 
 base::Awaitable<void> CacheSet::stop() {
     if (watcher_) watcher_->cancel();
     co_await tasks_.stop();
-    for (auto& waiter : std::exchange(waiters_, {})) waiter.resolve(false);
+    for (auto& waiter : std::exchange(waiters_, {}))
+        waiter.resolve(false);
 }
 
 ObjectCache& CacheSet::of(const api::ResourceInfo& resource) {
@@ -166,14 +186,16 @@ ObjectCache* CacheSet::cache_of_key(std::string_view key) {
 void CacheSet::advance(std::int64_t revision) {
     if (revision <= revision_) return;
     revision_ = revision;
-    for (auto& [prefix, cache] : caches_) cache->progress(revision);
+    for (auto& [prefix, cache] : caches_)
+        cache->progress(revision);
     std::vector<Waiter> woken;
     std::erase_if(waiters_, [&](Waiter& w) {
         if (w.revision > revision) return false;
         woken.push_back(std::move(w));
         return true;
     });
-    for (auto& w : woken) w.resolve(true);
+    for (auto& w : woken)
+        w.resolve(true);
 }
 
 base::Awaitable<void> CacheSet::feed() {
@@ -182,7 +204,9 @@ base::Awaitable<void> CacheSet::feed() {
         const auto began = std::chrono::steady_clock::now();
         auto ended = co_await load_and_watch();
         if (tasks_.stopping()) co_return;
-        if (!ended) LOG_WARN("apiserver", "the watch of the store ended, loading again: {}", ended.error().message);
+        if (!ended)
+            LOG_WARN("apiserver", "the watch of the store ended, loading again: {}",
+                     ended.error().message);
         if (std::chrono::steady_clock::now() - began > kRetryMax) pause = kRetryMin;
         if (auto slept = co_await base::sleep_for(pause); !slept) co_return;
         pause = std::min(pause * 2, kRetryMax);
@@ -203,8 +227,9 @@ base::Task<std::int64_t> CacheSet::load() {
         for (auto& kv : *page.mutable_kvs()) {
             from = kv.key() + '\0';
             if (auto* cache = cache_of_key(kv.key()))
-                cache->load(std::make_shared<const Cached>(cache->resource(), std::move(*kv.mutable_key()),
-                                                           kv.mod_revision(), std::move(*kv.mutable_value())));
+                cache->load(std::make_shared<const Cached>(
+                    cache->resource(), std::move(*kv.mutable_key()), kv.mod_revision(),
+                    std::move(*kv.mutable_value())));
         }
         if (!page.more()) co_return at;
     }
@@ -212,9 +237,11 @@ base::Task<std::int64_t> CacheSet::load() {
 
 base::Task<void> CacheSet::load_and_watch() {
     ready_ = false;
-    for (auto& [prefix, cache] : caches_) cache->clear();
+    for (auto& [prefix, cache] : caches_)
+        cache->clear();
     CO_TRY(const std::int64_t at, co_await load());
-    for (auto& [prefix, cache] : caches_) cache->loaded(at);
+    for (auto& [prefix, cache] : caches_)
+        cache->loaded(at);
     kvstore::WatchOptions options;
     options.key = kRoot;
     options.range_end = kRootEnd;
@@ -237,7 +264,8 @@ base::Task<void> CacheSet::wait_for(std::int64_t revision, base::Millis timeout)
     const std::uint64_t id = next_waiter_++;
     auto timer = std::make_shared<base::Timer>(loop_);
     timer->after(timeout, [this, id] {
-        const auto it = std::find_if(waiters_.begin(), waiters_.end(), [&](const Waiter& w) { return w.id == id; });
+        const auto it = std::find_if(waiters_.begin(), waiters_.end(),
+                                     [&](const Waiter& w) { return w.id == id; });
         if (it == waiters_.end()) return;
         auto resolve = std::move(it->resolve);
         waiters_.erase(it);
@@ -250,7 +278,8 @@ base::Task<void> CacheSet::wait_for(std::int64_t revision, base::Millis timeout)
     store_.request_progress();
     const bool reached = co_await base::suspend<bool>(std::move(start));
     timer->cancel();
-    if (!reached) co_return base::unavailable("the watch cache did not catch up with the store in time");
+    if (!reached)
+        co_return base::unavailable("the watch cache did not catch up with the store in time");
     co_return base::Status();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// The watch cache: every stored object of every resource, and the recent changes, fed by one watch of the store. Reads,
-// lists and watches of any number of clients are served from here; the store is asked only where it stands. Lives on
-// the API loop.
+// The watch cache: every stored object of every resource, and the recent changes, fed by one watch
+// of the store. Reads, lists and watches of any number of clients are served from here; the store
+// is asked only where it stands. Lives on the API loop.
 
 #include <cstdint>
 #include <deque>
@@ -19,12 +19,17 @@
 
 namespace apiserver {
 
-// One revision of one stored object. Immutable; what is made from its bytes is made at the first asking and shared as
-// long as anybody holds it, so that an event is encoded once for all its watchers.
+// One revision of one stored object. Immutable; what is made from its bytes is made at the first
+// asking and shared as long as anybody holds it, so that an event is encoded once for all its
+// watchers.
 class Cached {
   public:
-    Cached(const api::ResourceInfo& resource, std::string key, std::int64_t revision, std::string bytes)
-        : resource_(resource), key_(std::move(key)), revision_(revision), bytes_(std::move(bytes)) {}
+    Cached(const api::ResourceInfo& resource, std::string key, std::int64_t revision,
+           std::string bytes)
+        : resource_(resource),
+          key_(std::move(key)),
+          revision_(revision),
+          bytes_(std::move(bytes)) {}
 
     const api::ResourceInfo& resource() const { return resource_; }
     // Its key in the store.
@@ -118,13 +123,15 @@ class CacheSet {
     void start();
     base::Awaitable<void> stop();
 
-    // Resources that share a storage prefix (autoscaling/v1 and v2) share a cache. CHECKs that the resource is stored.
+    // Resources that share a storage prefix (autoscaling/v1 and v2) share a cache. CHECKs that the
+    // resource is stored.
     ObjectCache& of(const api::ResourceInfo& resource);
     // Loaded, and told of every revision up to this one.
     bool ready() const { return ready_; }
     std::int64_t revision() const { return revision_; }
 
-    // Returns once the caches hold everything that was acknowledged before the call. Unavailable after `timeout`.
+    // Returns once the caches hold everything that was acknowledged before the call. Unavailable
+    // after `timeout`.
     base::Task<std::int64_t> wait_fresh(base::Millis timeout = base::Millis(10'000));
     // Returns once the caches stand at `revision` or later; Unavailable (a timeout) otherwise.
     base::Task<void> wait_for(std::int64_t revision, base::Millis timeout);
@@ -139,7 +146,8 @@ class CacheSet {
     base::Loop& loop_;
     kvstore::Client& store_;
     base::TaskGroup tasks_;
-    std::map<std::string, std::unique_ptr<ObjectCache>, std::less<>> caches_;  // by prefix with '/' at its end
+    std::map<std::string, std::unique_ptr<ObjectCache>, std::less<>>
+        caches_;  // by prefix with '/' at its end
     std::shared_ptr<kvstore::Watcher> watcher_;
     struct Waiter {
         std::int64_t revision;

@@ -33,7 +33,8 @@ net::Headers headers_of(RequestContext& context, std::string_view content_type) 
     return headers;
 }
 
-void respond(RequestContext& context, int status, std::string_view content_type, net::SharedBytes body) {
+void respond(RequestContext& context, int status, std::string_view content_type,
+             net::SharedBytes body) {
     if (context.exchange->started()) return;
     net::Response response;
     response.status = status;
@@ -44,22 +45,28 @@ void respond(RequestContext& context, int status, std::string_view content_type,
 
 }  // namespace
 
-void respond_json(RequestContext& context, int status, std::string body, std::string_view content_type) {
+void respond_json(RequestContext& context, int status, std::string body,
+                  std::string_view content_type) {
     respond(context, status, content_type, net::share(std::move(body)));
 }
 
-void respond_object(RequestContext& context, int status, const api::Message& object, api::TypeMeta type) {
+void respond_object(RequestContext& context, int status, const api::Message& object,
+                    api::TypeMeta type) {
     if (context.accepted.format == Format::kProtobuf)
-        return respond(context, status, context.accepted.content_type(), net::share(api::encode_envelope(type, object)));
+        return respond(context, status, context.accepted.content_type(),
+                       net::share(api::encode_envelope(type, object)));
     // JSON is YAML: who asks for YAML can read it.
-    respond(context, status, context.accepted.content_type(), net::share(api::to_json(object, type)));
+    respond(context, status, context.accepted.content_type(),
+            net::share(api::to_json(object, type)));
 }
 
 void respond_cached(RequestContext& context, const Cached& object) {
     const bool same_version = context.resource->api_version() == object.resource().api_version();
     if (!same_version) {
         const auto held = object.object();
-        return respond_object(context, 200, *held, {context.resource->api_version(), std::string(context.resource->kind)});
+        return respond_object(
+            context, 200, *held,
+            {context.resource->api_version(), std::string(context.resource->kind)});
     }
     respond(context, 200, context.accepted.content_type(),
             context.accepted.format == Format::kProtobuf ? object.protobuf() : object.json());
@@ -77,8 +84,9 @@ void respond_error(RequestContext& context, const base::Error& error) {
     if (status.details().retryafterseconds() > 0)
         response.headers.add("retry-after", std::to_string(status.details().retryafterseconds()));
     const api::TypeMeta type{"v1", "Status"};
-    response.body = net::share(plain.format == Format::kProtobuf ? api::encode_envelope(type, status)
-                                                                 : api::to_json(status, type));
+    response.body =
+        net::share(plain.format == Format::kProtobuf ? api::encode_envelope(type, status)
+                                                     : api::to_json(status, type));
     context.exchange->respond(std::move(response));
 }
 
@@ -90,25 +98,29 @@ base::Status judge_unknown(RequestContext& context, const std::vector<std::strin
     const auto mode = context.info.param("fieldValidation");
     if (mode == "Ignore") return {};
     if (mode == "Strict") return api::bad_request(api::strict_decoding_error(problems));
-    for (const auto& p : problems) context.warnings.push_back(p);
+    for (const auto& p : problems)
+        context.warnings.push_back(p);
     return {};
 }
 
 base::Status check_kind(const api::TypeMeta& got, const api::TypeMeta& expected) {
     if (got.kind.empty() && got.api_version.empty()) return {};
     if (!got.kind.empty() && got.kind != expected.kind)
-        return api::bad_request(fmt::format("the kind of the object in the body ({}) is not the one of the path ({})",
-                                            got.kind, expected.kind));
-    if (!got.api_version.empty() && !expected.api_version.empty() && got.api_version != expected.api_version)
-        return api::bad_request(fmt::format("the API version in the data ({}) does not match the expected API version ({})",
-                                            got.api_version, expected.api_version));
+        return api::bad_request(
+            fmt::format("the kind of the object in the body ({}) is not the one of the path ({})",
+                        got.kind, expected.kind));
+    if (!got.api_version.empty() && !expected.api_version.empty() &&
+        got.api_version != expected.api_version)
+        return api::bad_request(fmt::format(
+            "the API version in the data ({}) does not match the expected API version ({})",
+            got.api_version, expected.api_version));
     return {};
 }
 
 }  // namespace
 
-base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view body, std::string_view message_name,
-                                      api::TypeMeta expected) {
+base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view body,
+                                      std::string_view message_name, api::TypeMeta expected) {
     TRY(const Format format, body_format(context.exchange->header("content-type")));
     DecodedBody out;
     out.type = expected;
@@ -118,7 +130,8 @@ base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view 
         auto envelope = api::decode_envelope(body);
         if (!envelope) return api::bad_request(envelope.error().message);
         TRY_VOID(check_kind(envelope->type, expected));
-        if (!out.object->ParseFromArray(envelope->raw.data(), static_cast<int>(envelope->raw.size())))
+        if (!out.object->ParseFromArray(envelope->raw.data(),
+                                        static_cast<int>(envelope->raw.size())))
             return api::bad_request(fmt::format("the body is not a protobuf {}", expected.kind));
         return out;
     }
@@ -138,7 +151,8 @@ base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view 
     return out;
 }
 
-base::Result<api::DeleteOptions> decode_delete_options(RequestContext& context, std::string_view body) {
+base::Result<api::DeleteOptions> decode_delete_options(RequestContext& context,
+                                                       std::string_view body) {
     api::DeleteOptions out;
     auto grace = [&](std::int64_t seconds) -> base::Status {
         if (seconds < 0) return api::bad_request("gracePeriodSeconds must not be negative");
@@ -146,13 +160,16 @@ base::Result<api::DeleteOptions> decode_delete_options(RequestContext& context, 
         return {};
     };
     if (!body.empty()) {
-        TRY(auto decoded, decode_body(context, body, "k8s.io.apimachinery.pkg.apis.meta.v1.DeleteOptions", {"", "DeleteOptions"}));
+        TRY(auto decoded,
+            decode_body(context, body, "k8s.io.apimachinery.pkg.apis.meta.v1.DeleteOptions",
+                        {"", "DeleteOptions"}));
         const auto& options = static_cast<const api::meta::DeleteOptions&>(*decoded.object);
         if (options.has_graceperiodseconds()) TRY_VOID(grace(options.graceperiodseconds()));
         out.propagation_policy = options.propagationpolicy();
         out.uid = options.preconditions().uid();
         out.resource_version = options.preconditions().resourceversion();
-        if (options.dryrun_size() > 0 && options.dryrun(0) == "All") context.info.query.emplace_back("dryRun", "All");
+        if (options.dryrun_size() > 0 && options.dryrun(0) == "All")
+            context.info.query.emplace_back("dryRun", "All");
         if (options.has_orphandependents() && out.propagation_policy.empty())
             out.propagation_policy = options.orphandependents() ? "Orphan" : "Background";
     }
@@ -163,7 +180,8 @@ base::Result<api::DeleteOptions> decode_delete_options(RequestContext& context, 
         if (*end != '\0') return api::bad_request("gracePeriodSeconds is not a number: " + number);
         TRY_VOID(grace(seconds));
     }
-    if (const auto policy = context.info.param("propagationPolicy"); !policy.empty()) out.propagation_policy = policy;
+    if (const auto policy = context.info.param("propagationPolicy"); !policy.empty())
+        out.propagation_policy = policy;
     if (!out.propagation_policy.empty() && out.propagation_policy != "Orphan" &&
         out.propagation_policy != "Background" && out.propagation_policy != "Foreground")
         return api::bad_request("propagationPolicy must be one of Orphan, Background, Foreground");

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "api/codec/json.h"
 #include "api/scheme.h"
 #include "apiserver/auth/user.h"
 #include "apiserver/http/negotiate.h"
@@ -29,20 +30,23 @@ struct RequestContext {
 inline constexpr std::size_t kMaxBody = std::size_t{3} << 20;
 
 // Answers. Each ends the exchange.
-void respond_object(RequestContext& context, int status, const api::Message& object, api::TypeMeta type);
+void respond_object(RequestContext& context, int status, const api::Message& object,
+                    api::TypeMeta type);
 void respond_cached(RequestContext& context, const Cached& object);
-void respond_json(RequestContext& context, int status, std::string body, std::string_view content_type = "application/json");
+void respond_json(RequestContext& context, int status, std::string body,
+                  std::string_view content_type = "application/json");
 void respond_error(RequestContext& context, const base::Error& error);
 
-// The request's body as an object. `expected` is the kind that the path implies; another kind is a bad request. Unknown fields are
-// treated as ?fieldValidation says.
+// The request's body as an object. `expected` is the kind that the path implies; another kind is a
+// bad request. Unknown fields are treated as ?fieldValidation says.
 struct DecodedBody {
     std::unique_ptr<api::Message> object;
     api::TypeMeta type;
 };
-base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view body, std::string_view message_name,
-                                      api::TypeMeta expected);
+base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view body,
+                                      std::string_view message_name, api::TypeMeta expected);
 // JSON or YAML (or protobuf, for messages) of any shape, as a patch has it.
-base::Result<api::DeleteOptions> decode_delete_options(RequestContext& context, std::string_view body);
+base::Result<api::DeleteOptions> decode_delete_options(RequestContext& context,
+                                                       std::string_view body);
 
 }  // namespace apiserver

@@ -1,6 +1,6 @@
 #pragma once
-// The handlers of resource requests, a function a verb. Each answers the exchange, or an error that the caller turns
-// into a Status. API loop. `server` outlives every request.
+// The handlers of resource requests, a function a verb. Each answers the exchange, or an error that
+// the caller turns into a Status. API loop. `server` outlives every request.
 
 #include "apiserver/http/context.h"
 
@@ -15,7 +15,8 @@ base::Task<void> handle_create(ApiServer& server, std::shared_ptr<RequestContext
 base::Task<void> handle_update(ApiServer& server, std::shared_ptr<RequestContext> context);
 base::Task<void> handle_patch(ApiServer& server, std::shared_ptr<RequestContext> context);
 base::Task<void> handle_delete(ApiServer& server, std::shared_ptr<RequestContext> context);
-base::Task<void> handle_delete_collection(ApiServer& server, std::shared_ptr<RequestContext> context);
+base::Task<void> handle_delete_collection(ApiServer& server,
+                                          std::shared_ptr<RequestContext> context);
 // pods/binding, pods/eviction, …/scale.
 base::Task<void> handle_subresource(ApiServer& server, std::shared_ptr<RequestContext> context);
 // What is created and only answered: access and token reviews.
@@ -36,13 +37,15 @@ struct ListQuery {
     api::ListOptions options;
 };
 base::Task<ListPage> list_objects(Registry& registry, ListQuery query);
-base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_name, std::string name,
-                                    api::ObjectPtr binding, WriteContext context);
-base::Task<void> evict_pod(Registry& registry, std::string namespace_name, std::string name, api::ObjectPtr eviction,
-                           WriteContext context);
+base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_name,
+                                    std::string name, api::ObjectPtr binding, WriteContext context);
+base::Task<void> evict_pod(Registry& registry, std::string namespace_name, std::string name,
+                           api::ObjectPtr eviction, WriteContext context);
 // The patched object, from JSON patch, merge patch or strategic merge patch.
-base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& current, api::TypeMeta type,
-                                                        api::PatchType patch_type, std::string_view body,
+base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& current,
+                                                        api::TypeMeta type,
+                                                        api::PatchType patch_type,
+                                                        std::string_view body,
                                                         std::vector<std::string>* problems);
 
 }  // namespace apiserver

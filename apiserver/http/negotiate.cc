@@ -41,23 +41,32 @@ Alternative parse(std::string_view text) {
 
 bool known_form(const Alternative& a, bool tables) {
     if (a.as.empty()) return true;
-    if (a.as == "APIGroupDiscoveryList") return a.group == "apidiscovery.k8s.io" && a.version == "v2";
-    const bool meta = a.group == "meta.k8s.io" && (a.version == "v1" || (a.as == "Table" && a.version == "v1beta1"));
-    return tables && meta && (a.as == "Table" || a.as == "PartialObjectMetadata" || a.as == "PartialObjectMetadataList");
+    if (a.as == "APIGroupDiscoveryList")
+        return a.group == "apidiscovery.k8s.io" && a.version == "v2";
+    const bool meta = a.group == "meta.k8s.io" &&
+                      (a.version == "v1" || (a.as == "Table" && a.version == "v1beta1"));
+    return tables && meta &&
+           (a.as == "Table" || a.as == "PartialObjectMetadata" ||
+            a.as == "PartialObjectMetadataList");
 }
 
 }  // namespace
 
 std::string_view media_type(std::string_view header) {
     auto type = header.substr(0, header.find(';'));
-    while (type.starts_with(' ')) type.remove_prefix(1);
-    while (type.ends_with(' ')) type.remove_suffix(1);
+    while (type.starts_with(' '))
+        type.remove_prefix(1);
+    while (type.ends_with(' '))
+        type.remove_suffix(1);
     return type;
 }
 
 std::string Accepted::content_type(bool stream) const {
-    std::string out(format == Format::kProtobuf ? kProtobufType : format == Format::kYaml ? kYamlType : kJsonType);
-    if (as == "APIGroupDiscoveryList") out += ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    std::string out(format == Format::kProtobuf ? kProtobufType
+                    : format == Format::kYaml   ? kYamlType
+                                                : kJsonType);
+    if (as == "APIGroupDiscoveryList")
+        out += ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     if (stream) out += ";stream=watch";
     return out;
 }
@@ -75,7 +84,8 @@ base::Result<Accepted> negotiate(std::string_view accept, bool tables) {
         if (a.type == kProtobufType && a.as.empty()) return out.format = Format::kProtobuf, out;
         if (a.type == kYamlType && a.as.empty()) return out.format = Format::kYaml, out;
     }
-    return api::not_acceptable({std::string(kJsonType), std::string(kYamlType), std::string(kProtobufType)});
+    return api::not_acceptable(
+        {std::string(kJsonType), std::string(kYamlType), std::string(kProtobufType)});
 }
 
 base::Result<Format> body_format(std::string_view content_type) {
@@ -83,7 +93,8 @@ base::Result<Format> body_format(std::string_view content_type) {
     if (type.empty() || type == kJsonType) return Format::kJson;
     if (type == kYamlType) return Format::kYaml;
     if (type == kProtobufType) return Format::kProtobuf;
-    return api::unsupported_media_type({std::string(kJsonType), std::string(kYamlType), std::string(kProtobufType)});
+    return api::unsupported_media_type(
+        {std::string(kJsonType), std::string(kYamlType), std::string(kProtobufType)});
 }
 
 }  // namespace apiserver

@@ -27,8 +27,9 @@ base::Result<std::int64_t> parse_version(std::string_view text, const char* what
     if (text.empty()) return out;
     const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
     if (ec != std::errc() || end != text.data() + text.size() || out < 0)
-        return api::bad_request(std::string(what) + ": Invalid value: \"" + std::string(text) + "\": strconv.ParseUint: parsing \"" +
-                                std::string(text) + "\": invalid syntax");
+        return api::bad_request(std::string(what) + ": Invalid value: \"" + std::string(text) +
+                                "\": strconv.ParseUint: parsing \"" + std::string(text) +
+                                "\": invalid syntax");
     return out;
 }
 
@@ -38,12 +39,15 @@ struct ContinueToken {
 };
 
 std::string encode_token(const ContinueToken& token) {
-    boost::json::object json{{"v", "meta.k8s.io/v1"}, {"rv", token.revision}, {"start", token.start}};
+    boost::json::object json{
+        {"v", "meta.k8s.io/v1"}, {"rv", token.revision}, {"start", token.start}};
     return base::base64_encode(boost::json::serialize(json));
 }
 
 base::Result<ContinueToken> decode_token(const std::string& text) {
-    const auto bad = [] { return api::bad_request("continue key is not valid: illegal base64 or JSON"); };
+    const auto bad = [] {
+        return api::bad_request("continue key is not valid: illegal base64 or JSON");
+    };
     auto bytes = base::base64_decode(text);
     if (!bytes) return bad();
     boost::system::error_code ec;
@@ -51,15 +55,16 @@ base::Result<ContinueToken> decode_token(const std::string& text) {
     if (ec || !json.is_object()) return bad();
     const auto* revision = json.as_object().if_contains("rv");
     const auto* start = json.as_object().if_contains("start");
-    if (revision == nullptr || !revision->is_int64() || start == nullptr || !start->is_string()) return bad();
+    if (revision == nullptr || !revision->is_int64() || start == nullptr || !start->is_string())
+        return bad();
     // It is a part of a key: nothing that leads out of the prefix.
     if (start->as_string().find("..") != boost::json::string::npos) return bad();
     return ContinueToken{revision->as_int64(), std::string(start->as_string())};
 }
 
 // A page as it was at a revision, straight from the store.
-base::Task<ListPage> list_at(Registry& registry, const api::ResourceInfo* resource, Selection selection,
-                             std::int64_t limit, ContinueToken token) {
+base::Task<ListPage> list_at(Registry& registry, const api::ResourceInfo* resource,
+                             Selection selection, std::int64_t limit, ContinueToken token) {
     ListPage page;
     const std::string prefix = selection.prefix();
     std::string from = prefix + token.start;
@@ -81,8 +86,9 @@ base::Task<ListPage> list_at(Registry& registry, const api::ResourceInfo* resour
         for (int i = 0; i < answer->kvs_size(); ++i) {
             auto* kv = answer->mutable_kvs(i);
             from = kv->key() + '\0';
-            auto object = std::make_shared<const Cached>(registry.caches().of(*resource).resource(), kv->key(),
-                                                         kv->mod_revision(), std::move(*kv->mutable_value()));
+            auto object = std::make_shared<const Cached>(registry.caches().of(*resource).resource(),
+                                                         kv->key(), kv->mod_revision(),
+                                                         std::move(*kv->mutable_value()));
             if (!selection.matches(*object)) continue;
             page.items.push_back(std::move(object));
             if (limit > 0 && static_cast<std::int64_t>(page.items.size()) == limit) {
@@ -102,32 +108,42 @@ base::Task<ListPage> list_at(Registry& registry, const api::ResourceInfo* resour
 
 base::Task<ListPage> list_objects(Registry& registry, ListQuery query) {
     const auto& options = query.options;
-    CO_TRY(auto selection, Selection::parse(*query.resource, query.namespace_name, query.name, options.label_selector,
-                                            options.field_selector));
+    CO_TRY(auto selection, Selection::parse(*query.resource, query.namespace_name, query.name,
+                                            options.label_selector, options.field_selector));
     CO_TRY(const std::int64_t version, parse_version(options.resource_version, "resourceVersion"));
     const std::string& match = options.resource_version_match;
     if (!match.empty() && match != "Exact" && match != "NotOlderThan")
-        co_return api::bad_request("resourceVersionMatch: Unsupported value: \"" + match + "\": supported values: \"Exact\", \"NotOlderThan\"");
+        co_return api::bad_request("resourceVersionMatch: Unsupported value: \"" + match +
+                                   "\": supported values: \"Exact\", \"NotOlderThan\"");
     if (!match.empty() && options.resource_version.empty())
-        co_return api::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+        co_return api::bad_request(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless "
+            "resourceVersion is provided");
     if (!match.empty() && !options.continue_token.empty())
-        co_return api::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided");
+        co_return api::bad_request(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is "
+            "provided");
     if (match == "Exact" && version == 0)
-        co_return api::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        co_return api::bad_request(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for "
+            "resourceVersion \"0\"");
     if (!options.continue_token.empty()) {
         CO_TRY(auto token, decode_token(options.continue_token));
-        co_return co_await list_at(registry, query.resource, std::move(selection), options.limit, std::move(token));
+        co_return co_await list_at(registry, query.resource, std::move(selection), options.limit,
+                                   std::move(token));
     }
     if (match == "Exact") {
         ContinueToken token{version, ""};
-        co_return co_await list_at(registry, query.resource, std::move(selection), options.limit, std::move(token));
+        co_return co_await list_at(registry, query.resource, std::move(selection), options.limit,
+                                   std::move(token));
     }
 
     ListPage page;
     if (options.resource_version.empty()) {
         CO_TRY_VOID(co_await registry.caches().wait_fresh());
     } else if (version > 0) {
-        if (auto reached = co_await registry.caches().wait_for(version, base::Millis(3000)); !reached)
+        if (auto reached = co_await registry.caches().wait_for(version, base::Millis(3000));
+            !reached)
             co_return api::too_large_version(version, registry.caches().revision());
     }
     page.revision = registry.caches().revision();
@@ -143,7 +159,8 @@ base::Task<ListPage> list_objects(Registry& registry, ListQuery query) {
         return true;
     });
     if (!page.continue_token.empty() && selection.everything())
-        page.remaining = static_cast<std::int64_t>(cache.count(selection.prefix()) - page.items.size());
+        page.remaining =
+            static_cast<std::int64_t>(cache.count(selection.prefix()) - page.items.size());
     co_return page;
 }
 
@@ -172,17 +189,22 @@ bool same_version(const RequestContext& context, const Cached& object) {
 std::string item_json(const RequestContext& context, const Cached& object) {
     if (same_version(context, object)) return *object.json();
     const auto held = object.object();
-    return api::to_json(*held, {context.resource->api_version(), std::string(context.resource->kind)});
+    return api::to_json(*held,
+                        {context.resource->api_version(), std::string(context.resource->kind)});
 }
 
 void respond_list(RequestContext& context, const ListPage& page) {
     std::vector<api::ObjectPtr> objects;
     if (context.accepted.as == "Table") {
-        for (const auto& item : page.items) objects.push_back(item->object());
-        return respond_json(context, 200, api::table_json(*context.resource, objects, list_meta_json(page), table_options(context)));
+        for (const auto& item : page.items)
+            objects.push_back(item->object());
+        return respond_json(context, 200,
+                            api::table_json(*context.resource, objects, list_meta_json(page),
+                                            table_options(context)));
     }
     const bool partial = !context.accepted.as.empty();
-    const std::string kind = partial ? "PartialObjectMetadataList" : std::string(context.resource->kind) + "List";
+    const std::string kind =
+        partial ? "PartialObjectMetadataList" : std::string(context.resource->kind) + "List";
     const std::string version = partial ? "meta.k8s.io/v1" : context.resource->api_version();
     if (context.accepted.format == Format::kProtobuf) {
         // Lists are the same two fields everywhere: ListMeta and items.
@@ -190,7 +212,8 @@ void respond_list(RequestContext& context, const ListPage& page) {
         if (list) {
             const auto* d = list->GetDescriptor();
             const auto* r = list->GetReflection();
-            auto* meta = static_cast<api::meta::ListMeta*>(r->MutableMessage(list.get(), d->FindFieldByNumber(1)));
+            auto* meta = static_cast<api::meta::ListMeta*>(
+                r->MutableMessage(list.get(), d->FindFieldByNumber(1)));
             meta->set_resourceversion(std::to_string(page.revision));
             if (!page.continue_token.empty()) meta->set_continue_(page.continue_token);
             if (page.remaining > 0) meta->set_remainingitemcount(page.remaining);
@@ -202,7 +225,8 @@ void respond_list(RequestContext& context, const ListPage& page) {
         }
     }
     context.accepted.format = Format::kJson;
-    std::string out = "{\"kind\":\"" + kind + "\",\"apiVersion\":\"" + version + "\",\"metadata\":" + list_meta_json(page) + ",\"items\":[";
+    std::string out = "{\"kind\":\"" + kind + "\",\"apiVersion\":\"" + version +
+                      "\",\"metadata\":" + list_meta_json(page) + ",\"items\":[";
     for (std::size_t i = 0; i < page.items.size(); ++i) {
         if (i > 0) out += ',';
         const auto& item = page.items[i];
@@ -222,14 +246,22 @@ void respond_list(RequestContext& context, const ListPage& page) {
 base::Task<void> handle_get(ApiServer& server, std::shared_ptr<RequestContext> context) {
     const auto& info = context->info;
     CachedPtr object;
-    if (info.param("resourceVersion") == "0") object = server.caches().of(*context->resource).find(context->resource->storage_key(info.namespace_, info.name));
-    if (!object) CO_TRY(object, co_await server.registry().get(*context->resource, info.namespace_, info.name));
+    if (info.param("resourceVersion") == "0")
+        object = server.caches()
+                     .of(*context->resource)
+                     .find(context->resource->storage_key(info.namespace_, info.name));
+    if (!object) {
+        CO_TRY(object,
+               co_await server.registry().get(*context->resource, info.namespace_, info.name));
+    }
     const auto held = object->object();
     if (!held) co_return base::internal_error("the stored object cannot be read");
     if (context->accepted.as == "Table") {
         std::vector<api::ObjectPtr> one{held};
-        const std::string meta = "{\"resourceVersion\":\"" + std::to_string(object->revision()) + "\"}";
-        respond_json(*context, 200, api::table_json(*context->resource, one, meta, table_options(*context)));
+        const std::string meta =
+            "{\"resourceVersion\":\"" + std::to_string(object->revision()) + "\"}";
+        respond_json(*context, 200,
+                     api::table_json(*context->resource, one, meta, table_options(*context)));
     } else if (!context->accepted.as.empty()) {
         respond_json(*context, 200, api::partial_metadata_json(*held));
     } else {
@@ -249,7 +281,8 @@ base::Task<void> handle_list(ApiServer& server, std::shared_ptr<RequestContext> 
     query.options.resource_version = info.param("resourceVersion");
     query.options.resource_version_match = info.param("resourceVersionMatch");
     if (info.flag("sendInitialEvents"))
-        co_return api::bad_request("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list");
+        co_return api::bad_request(
+            "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list");
     CO_TRY(query.options.limit, parse_version(info.param("limit"), "limit"));
     CO_TRY(auto page, co_await list_objects(server.registry(), std::move(query)));
     respond_list(*context, page);
@@ -260,16 +293,21 @@ namespace {
 
 const char* type_name(WatchItem::Type type) {
     switch (type) {
-        case WatchItem::Type::kAdded: return "ADDED";
-        case WatchItem::Type::kModified: return "MODIFIED";
-        case WatchItem::Type::kDeleted: return "DELETED";
-        case WatchItem::Type::kBookmark: return "BOOKMARK";
+        case WatchItem::Type::kAdded:
+            return "ADDED";
+        case WatchItem::Type::kModified:
+            return "MODIFIED";
+        case WatchItem::Type::kDeleted:
+            return "DELETED";
+        case WatchItem::Type::kBookmark:
+            return "BOOKMARK";
     }
     return "";
 }
 
 // A bookmark is an empty object of the kind that carries only its version.
-std::unique_ptr<api::Message> bookmark_object(const RequestContext& context, const WatchItem& item) {
+std::unique_ptr<api::Message> bookmark_object(const RequestContext& context,
+                                              const WatchItem& item) {
     std::unique_ptr<api::Message> out(context.resource->prototype().New());
     auto* m = api::mutable_meta(out.get());
     m->set_resourceversion(std::to_string(item.revision));
@@ -283,10 +321,13 @@ base::Status send_item(RequestContext& context, const WatchItem& item, bool* fir
     const api::TypeMeta type{context.resource->api_version(), std::string(context.resource->kind)};
     const bool bookmark = item.type == WatchItem::Type::kBookmark;
     if (context.accepted.format == Format::kProtobuf) {
-        net::SharedBytes object = bookmark ? net::share(api::encode_envelope(type, *bookmark_object(context, item))) : item.object->protobuf();
+        net::SharedBytes object =
+            bookmark ? net::share(api::encode_envelope(type, *bookmark_object(context, item)))
+                     : item.object->protobuf();
         return exchange.write(net::share(api::protobuf_watch_frame(type_name(item.type), *object)));
     }
-    const auto head = net::share(std::string("{\"type\":\"") + type_name(item.type) + "\",\"object\":");
+    const auto head =
+        net::share(std::string("{\"type\":\"") + type_name(item.type) + "\",\"object\":");
     static const auto kTail = net::share("}\n");
     net::SharedBytes body;
     if (context.accepted.as == "Table") {
@@ -295,7 +336,9 @@ base::Status send_item(RequestContext& context, const WatchItem& item, bool* fir
             rows.push_back(bookmark_object(context, item));
         else
             rows.push_back(item.object->object());
-        const std::string meta = "{\"resourceVersion\":\"" + std::to_string(bookmark ? item.revision : item.object->revision()) + "\"}";
+        const std::string meta =
+            "{\"resourceVersion\":\"" +
+            std::to_string(bookmark ? item.revision : item.object->revision()) + "\"}";
         auto options = table_options(context);
         // Columns are told once; the client remembers them.
         options.without_columns = !*first_table;
@@ -311,7 +354,8 @@ base::Status send_item(RequestContext& context, const WatchItem& item, bool* fir
     } else if (bookmark) {
         body = net::share(api::to_json(*bookmark_object(context, item), type));
     } else {
-        body = same_version(context, *item.object) ? item.object->json() : net::share(item_json(context, *item.object));
+        body = same_version(context, *item.object) ? item.object->json()
+                                                   : net::share(item_json(context, *item.object));
     }
     TRY_VOID(exchange.write(head));
     TRY_VOID(exchange.write(body));
@@ -321,26 +365,34 @@ base::Status send_item(RequestContext& context, const WatchItem& item, bool* fir
 base::Status send_error(RequestContext& context, const base::Error& error) {
     const auto status = api::to_status(error);
     if (context.accepted.format == Format::kProtobuf)
-        return context.exchange->write(
-            net::share(api::protobuf_watch_frame("ERROR", api::encode_envelope({"v1", "Status"}, status))));
-    return context.exchange->write(net::share("{\"type\":\"ERROR\",\"object\":" + api::to_json(status, {"v1", "Status"}) + "}\n"));
+        return context.exchange->write(net::share(
+            api::protobuf_watch_frame("ERROR", api::encode_envelope({"v1", "Status"}, status))));
+    return context.exchange->write(net::share(
+        "{\"type\":\"ERROR\",\"object\":" + api::to_json(status, {"v1", "Status"}) + "}\n"));
 }
 
-base::Result<CacheWatch::Options> watch_options(const RequestContext& context, std::int64_t* version) {
+base::Result<CacheWatch::Options> watch_options(const RequestContext& context,
+                                                std::int64_t* version) {
     const auto& info = context.info;
     CacheWatch::Options out;
-    TRY(out.selection, Selection::parse(*context.resource, info.namespace_, info.name, info.param("labelSelector"), info.param("fieldSelector")));
+    TRY(out.selection, Selection::parse(*context.resource, info.namespace_, info.name,
+                                        info.param("labelSelector"), info.param("fieldSelector")));
     TRY(*version, parse_version(info.param("resourceVersion"), "resourceVersion"));
     out.since = *version;
     out.initial_events = info.flag("sendInitialEvents");
     out.bookmarks = info.flag("allowWatchBookmarks");
     const auto match = info.param("resourceVersionMatch");
     if (out.initial_events && match != "NotOlderThan")
-        return api::bad_request("resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        return api::bad_request(
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
+            "resourceVersionMatch to NotOlderThan");
     if (out.initial_events && !out.bookmarks)
-        return api::bad_request("sendInitialEvents: Forbidden: sendInitialEvents requires allowWatchBookmarks");
+        return api::bad_request(
+            "sendInitialEvents: Forbidden: sendInitialEvents requires allowWatchBookmarks");
     if (!out.initial_events && !match.empty())
-        return api::bad_request("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+        return api::bad_request(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless "
+            "sendInitialEvents is provided");
     return out;
 }
 
@@ -349,9 +401,12 @@ base::Result<CacheWatch::Options> watch_options(const RequestContext& context, s
 base::Task<void> handle_watch(ApiServer& server, std::shared_ptr<RequestContext> context) {
     std::int64_t version = 0;
     CO_TRY(auto options, watch_options(*context, &version));
-    CO_TRY(std::int64_t seconds, parse_version(context->info.param("timeoutSeconds"), "timeoutSeconds"));
+    CO_TRY(std::int64_t seconds,
+           parse_version(context->info.param("timeoutSeconds"), "timeoutSeconds"));
     // Spread, so that clients that began together do not come back together.
-    if (seconds == 0) seconds = kMinWatchSeconds + static_cast<std::int64_t>(base::entropy64() % kMinWatchSeconds);
+    if (seconds == 0)
+        seconds =
+            kMinWatchSeconds + static_cast<std::int64_t>(base::entropy64() % kMinWatchSeconds);
     // "" means the newest state there is, "0" any.
     if (context->info.param("resourceVersion").empty()) {
         CO_TRY_VOID(co_await server.caches().wait_fresh());
@@ -359,10 +414,13 @@ base::Task<void> handle_watch(ApiServer& server, std::shared_ptr<RequestContext>
         if (auto reached = co_await server.caches().wait_for(version, base::Millis(3000)); !reached)
             co_return api::too_large_version(version, server.caches().revision());
     }
-    auto opened = CacheWatch::open(server.loop(), server.caches().of(*context->resource), server.caches().revision(), std::move(options));
+    auto opened = CacheWatch::open(server.loop(), server.caches().of(*context->resource),
+                                   server.caches().revision(), std::move(options));
     auto& exchange = *context->exchange;
-    net::Headers headers{{"content-type", context->accepted.content_type(true)}, {"cache-control", "no-cache, private"}};
-    if (context->accepted.format != Format::kProtobuf) headers.set("content-type", "application/json");
+    net::Headers headers{{"content-type", context->accepted.content_type(true)},
+                         {"cache-control", "no-cache, private"}};
+    if (context->accepted.format != Format::kProtobuf)
+        headers.set("content-type", "application/json");
     exchange.start(200, std::move(headers));
     if (!opened) {
         if (auto sent = send_error(*context, opened.error()); sent) exchange.finish();
@@ -386,11 +444,13 @@ base::Task<void> handle_watch(ApiServer& server, std::shared_ptr<RequestContext>
             co_return base::Status();
         }
         if (exchange.queued_bytes() > kStreamHighWater) {
-            if (auto drained = co_await exchange.drained(kStreamHighWater / 2); !drained) co_return base::Status();
+            if (auto drained = co_await exchange.drained(kStreamHighWater / 2); !drained)
+                co_return base::Status();
         }
     }
     if (!watch->ended())
-        if (auto sent = send_error(*context, watch->ended().error()); !sent) co_return base::Status();
+        if (auto sent = send_error(*context, watch->ended().error()); !sent)
+            co_return base::Status();
     exchange.finish();
     co_return base::Status();
 }

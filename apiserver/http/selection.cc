@@ -26,18 +26,24 @@ std::map<std::string_view, std::string_view> selectable(const api::ResourceInfo&
     std::map<std::string_view, std::string_view> out{{"metadata.name", "metadata.name"},
                                                      {"metadata.namespace", "metadata.namespace"}};
     for (const auto& row : kRows)
-        if (row.kind == resource.kind && row.group_version == resource.api_version()) out[row.selector] = row.path;
+        if (row.kind == resource.kind && row.group_version == resource.api_version())
+            out[row.selector] = row.path;
     return out;
 }
 
 std::string scalar_text(const api::Message& m, const google::protobuf::FieldDescriptor* f) {
     const auto* r = m.GetReflection();
     switch (f->cpp_type()) {
-        case google::protobuf::FieldDescriptor::CPPTYPE_STRING: return r->GetString(m, f);
-        case google::protobuf::FieldDescriptor::CPPTYPE_BOOL: return r->GetBool(m, f) ? "true" : "false";
-        case google::protobuf::FieldDescriptor::CPPTYPE_INT32: return std::to_string(r->GetInt32(m, f));
-        case google::protobuf::FieldDescriptor::CPPTYPE_INT64: return std::to_string(r->GetInt64(m, f));
-        default: return {};
+        case google::protobuf::FieldDescriptor::CPPTYPE_STRING:
+            return r->GetString(m, f);
+        case google::protobuf::FieldDescriptor::CPPTYPE_BOOL:
+            return r->GetBool(m, f) ? "true" : "false";
+        case google::protobuf::FieldDescriptor::CPPTYPE_INT32:
+            return std::to_string(r->GetInt32(m, f));
+        case google::protobuf::FieldDescriptor::CPPTYPE_INT64:
+            return std::to_string(r->GetInt64(m, f));
+        default:
+            return {};
     }
 }
 
@@ -51,12 +57,14 @@ std::string selectable_field(const api::Message& object, std::string_view path) 
         if (f == nullptr) return {};
         if (f->is_repeated()) {
             // status.podIPs: the first one.
-            if (at->GetReflection()->FieldSize(*at, f) == 0 || f->message_type() == nullptr) return {};
+            if (at->GetReflection()->FieldSize(*at, f) == 0 || f->message_type() == nullptr)
+                return {};
             const auto& first = at->GetReflection()->GetRepeatedMessage(*at, f, 0);
             const auto* ip = first.GetDescriptor()->FindFieldByName("ip");
             return ip == nullptr ? std::string() : scalar_text(first, ip);
         }
-        if (f->message_type() == nullptr) return dot == std::string_view::npos ? scalar_text(*at, f) : std::string();
+        if (f->message_type() == nullptr)
+            return dot == std::string_view::npos ? scalar_text(*at, f) : std::string();
         at = &at->GetReflection()->GetMessage(*at, f);
         if (dot == std::string_view::npos) {
             // A source of an event is selected by its component.
@@ -67,8 +75,9 @@ std::string selectable_field(const api::Message& object, std::string_view path) 
     }
 }
 
-base::Result<Selection> Selection::parse(const api::ResourceInfo& resource, std::string namespace_name,
-                                         std::string name, std::string_view labels, std::string_view fields) {
+base::Result<Selection> Selection::parse(const api::ResourceInfo& resource,
+                                         std::string namespace_name, std::string name,
+                                         std::string_view labels, std::string_view fields) {
     Selection out;
     out.prefix_ = resource.storage_key(namespace_name, "");
     out.name_ = std::move(name);
@@ -83,9 +92,10 @@ base::Result<Selection> Selection::parse(const api::ResourceInfo& resource, std:
         const auto it = known.find(term.field);
         if (it == known.end()) {
             if (known.size() == 2)
-                return api::bad_request(fmt::format("\"{}\" is not a known field selector: only \"metadata.name\", "
-                                                    "\"metadata.namespace\"",
-                                                    term.field));
+                return api::bad_request(
+                    fmt::format("\"{}\" is not a known field selector: only \"metadata.name\", "
+                                "\"metadata.namespace\"",
+                                term.field));
             return api::bad_request("field label not supported: " + term.field);
         }
         term.field = it->second;

@@ -1,6 +1,6 @@
 #pragma once
-// Selection: which objects of a resource a list or a watch is about: a namespace, a name, label and field selectors.
-// Pure.
+// Selection: which objects of a resource a list or a watch is about: a namespace, a name, label and
+// field selectors. Pure.
 
 #include <string>
 
@@ -12,8 +12,10 @@ namespace apiserver {
 
 class Selection {
   public:
-    // BadRequest for a selector that cannot be read or a field that the resource does not select by; the text is upstream's.
-    static base::Result<Selection> parse(const api::ResourceInfo& resource, std::string namespace_name, std::string name,
+    // BadRequest for a selector that cannot be read or a field that the resource does not select
+    // by; the text is upstream's.
+    static base::Result<Selection> parse(const api::ResourceInfo& resource,
+                                         std::string namespace_name, std::string name,
                                          std::string_view labels, std::string_view fields);
 
     // Keys in the store begin with this.

@@ -20,8 +20,8 @@ namespace apiserver {
 namespace core = api::core;
 
 // A pod is bound once: its node, and the condition that says so, in one write.
-base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_name, std::string name, api::ObjectPtr object,
-                                    WriteContext context) {
+base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_name,
+                                    std::string name, api::ObjectPtr object, WriteContext context) {
     const auto binding = api::as<core::Binding>(object);
     const std::string node = binding->target().name();
     if (node.empty()) {
@@ -29,23 +29,34 @@ base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_na
         co_return api::invalid(api::resource_of<core::Binding>(), name, std::move(errors));
     }
     if (!binding->target().kind().empty() && binding->target().kind() != "Node") {
-        std::vector<api::FieldError> errors{api::FieldError::not_supported("target.kind", binding->target().kind(), {"Node", "<empty>"})};
+        std::vector<api::FieldError> errors{api::FieldError::not_supported(
+            "target.kind", binding->target().kind(), {"Node", "<empty>"})};
         co_return api::invalid(api::resource_of<core::Binding>(), name, std::move(errors));
     }
     const auto& pods = api::resource_of<core::Pod>();
-    Registry::Transform assign = [binding, node, &pods](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
+    Registry::Transform assign =
+        [binding, node,
+         &pods](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
         const auto& pod = api::as<core::Pod>(current);
-        const std::string& name = pod.metadata().name();
+        const std::string& pod_name = pod.metadata().name();
         if (!binding->metadata().uid().empty() && binding->metadata().uid() != pod.metadata().uid())
-            return api::conflict(pods.qualified(), name, "Precondition failed: UID in precondition: " + binding->metadata().uid() +
-                                                             ", UID in object meta: " + pod.metadata().uid());
-        if (api::is_deleting(pod)) return api::conflict(pods.qualified(), name, "pod " + name + " is being deleted, cannot be assigned to a host");
+            return api::conflict(
+                pods.qualified(), pod_name,
+                "Precondition failed: UID in precondition: " + binding->metadata().uid() +
+                    ", UID in object meta: " + pod.metadata().uid());
+        if (api::is_deleting(pod))
+            return api::conflict(
+                pods.qualified(), pod_name,
+                "pod " + pod_name + " is being deleted, cannot be assigned to a host");
         if (!pod.spec().nodename().empty())
-            return api::conflict(pods.qualified(), name, "pod " + name + " is already assigned to node \"" + pod.spec().nodename() + "\"");
+            return api::conflict(pods.qualified(), pod_name,
+                                 "pod " + pod_name + " is already assigned to node \"" +
+                                     pod.spec().nodename() + "\"");
         auto out = api::clone(current);
         auto* bound = static_cast<core::Pod*>(out.get());
         bound->mutable_spec()->set_nodename(node);
-        for (const auto& [key, value] : binding->metadata().annotations()) (*bound->mutable_metadata()->mutable_annotations())[key] = value;
+        for (const auto& [key, value] : binding->metadata().annotations())
+            (*bound->mutable_metadata()->mutable_annotations())[key] = value;
         auto* conditions = bound->mutable_status()->mutable_conditions();
         auto* condition = [&]() -> core::PodCondition* {
             for (auto& c : *conditions)
@@ -54,28 +65,33 @@ base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_na
             made->set_type("PodScheduled");
             return made;
         }();
-        if (condition->status() != "True") *condition->mutable_lasttransitiontime() = api::to_time(std::chrono::system_clock::now());
+        if (condition->status() != "True")
+            *condition->mutable_lasttransitiontime() =
+                api::to_time(std::chrono::system_clock::now());
         condition->set_status("True");
         condition->clear_reason();
         condition->clear_message();
         bound->mutable_metadata()->clear_resourceversion();
         return out;
     };
-    co_return co_await registry.update(pods, namespace_name, name, "binding", std::move(assign), context);
+    co_return co_await registry.update(pods, namespace_name, name, "binding", std::move(assign),
+                                       context);
 }
 
 namespace {
 
-base::Error disruption_refused(const std::string& budget, std::int32_t healthy, std::int32_t desired) {
-    return api::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10,
-                                  "The disruption budget " + budget + " needs " + std::to_string(desired) +
-                                      " healthy pods and has " + std::to_string(healthy) + " currently");
+base::Error disruption_refused(const std::string& budget, std::int32_t healthy,
+                               std::int32_t desired) {
+    return api::too_many_requests(
+        "Cannot evict pod as it would violate the pod's disruption budget.", 10,
+        "The disruption budget " + budget + " needs " + std::to_string(desired) +
+            " healthy pods and has " + std::to_string(healthy) + " currently");
 }
 
 }  // namespace
 
-base::Task<void> evict_pod(Registry& registry, std::string namespace_name, std::string name, api::ObjectPtr object,
-                           WriteContext context) {
+base::Task<void> evict_pod(Registry& registry, std::string namespace_name, std::string name,
+                           api::ObjectPtr object, WriteContext context) {
     const auto eviction = api::as<api::policy::Eviction>(object);
     const auto& pods = api::resource_of<core::Pod>();
     CO_TRY(CachedPtr found, co_await registry.get(pods, namespace_name, name));
@@ -86,34 +102,46 @@ base::Task<void> evict_pod(Registry& registry, std::string namespace_name, std::
     if (!ended && !api::is_deleting(*pod) && pod->status().phase() != "Pending") {
         const auto& budgets = api::resource_of<api::policy::PodDisruptionBudget>();
         std::vector<std::string> matching;
-        registry.caches().of(budgets).for_each(budgets.storage_key(namespace_name, ""), [&](const CachedPtr& cached) {
-            const auto budget = api::as<api::policy::PodDisruptionBudget>(cached->object());
-            const auto selector = budget ? api::LabelSelector::from(budget->spec().selector()) : base::Result<api::LabelSelector>(base::internal_error(""));
-            if (budget && budget->spec().has_selector() && selector && selector->matches(pod->metadata().labels()))
-                matching.push_back(budget->metadata().name());
-            return true;
-        });
+        registry.caches().of(budgets).for_each(
+            budgets.storage_key(namespace_name, ""), [&](const CachedPtr& cached) {
+                const auto budget = api::as<api::policy::PodDisruptionBudget>(cached->object());
+                const auto selector =
+                    budget ? api::LabelSelector::from(budget->spec().selector())
+                           : base::Result<api::LabelSelector>(base::internal_error(""));
+                if (budget && budget->spec().has_selector() && selector &&
+                    selector->matches(pod->metadata().labels()))
+                    matching.push_back(budget->metadata().name());
+                return true;
+            });
         if (matching.size() > 1)
-            co_return base::internal_error("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
+            co_return base::internal_error(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource "
+                "does not support.");
         if (!matching.empty() && !context.dry_run) {
-            Registry::Transform take = [name](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
+            Registry::Transform take =
+                [name](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
                 const auto& budget = api::as<api::policy::PodDisruptionBudget>(current);
                 const auto& status = budget.status();
-                if (status.disruptionsallowed() <= 0 || status.observedgeneration() < budget.metadata().generation())
-                    return disruption_refused(budget.metadata().name(), status.currenthealthy(), status.desiredhealthy());
+                if (status.disruptionsallowed() <= 0 ||
+                    status.observedgeneration() < budget.metadata().generation())
+                    return disruption_refused(budget.metadata().name(), status.currenthealthy(),
+                                              status.desiredhealthy());
                 auto out = api::clone(current);
                 auto* next = static_cast<api::policy::PodDisruptionBudget*>(out.get());
                 next->mutable_status()->set_disruptionsallowed(status.disruptionsallowed() - 1);
-                (*next->mutable_status()->mutable_disruptedpods())[name] = api::to_time(std::chrono::system_clock::now());
+                (*next->mutable_status()->mutable_disruptedpods())[name] =
+                    api::to_time(std::chrono::system_clock::now());
                 next->mutable_metadata()->clear_resourceversion();
                 return out;
             };
-            CO_TRY_VOID(co_await registry.update(budgets, namespace_name, matching[0], "status", std::move(take), context));
+            CO_TRY_VOID(co_await registry.update(budgets, namespace_name, matching[0], "status",
+                                                 std::move(take), context));
         }
     }
     RemoveOptions options;
     const auto& wanted = eviction->deleteoptions();
-    if (wanted.has_graceperiodseconds()) options.options.grace_period_seconds = wanted.graceperiodseconds();
+    if (wanted.has_graceperiodseconds())
+        options.options.grace_period_seconds = wanted.graceperiodseconds();
     options.options.uid = wanted.preconditions().uid();
     options.options.resource_version = wanted.preconditions().resourceversion();
     options.options.propagation_policy = wanted.propagationpolicy();
@@ -139,9 +167,11 @@ void fill_scale(const T& object, api::autoscaling::Scale* scale) {
         const auto selector = api::LabelSelector::from(object.spec().selector());
         if (selector) scale->mutable_status()->set_selector(selector->to_string());
     } else {
-        std::map<std::string, std::string> sorted(object.spec().selector().begin(), object.spec().selector().end());
+        std::map<std::string, std::string> sorted(object.spec().selector().begin(),
+                                                  object.spec().selector().end());
         std::string text;
-        for (const auto& [key, value] : sorted) text += (text.empty() ? "" : ",") + key + "=" + value;
+        for (const auto& [key, value] : sorted)
+            text += (text.empty() ? "" : ",") + key + "=" + value;
         scale->mutable_status()->set_selector(text);
     }
 }
@@ -150,10 +180,14 @@ void fill_scale(const T& object, api::autoscaling::Scale* scale) {
 template <class F>
 bool with_scalable(const api::Message& object, F f) {
     const auto* d = object.GetDescriptor();
-    if (d == api::apps::Deployment::descriptor()) return f(api::as<api::apps::Deployment>(object)), true;
-    if (d == api::apps::ReplicaSet::descriptor()) return f(api::as<api::apps::ReplicaSet>(object)), true;
-    if (d == api::apps::StatefulSet::descriptor()) return f(api::as<api::apps::StatefulSet>(object)), true;
-    if (d == core::ReplicationController::descriptor()) return f(api::as<core::ReplicationController>(object)), true;
+    if (d == api::apps::Deployment::descriptor())
+        return f(api::as<api::apps::Deployment>(object)), true;
+    if (d == api::apps::ReplicaSet::descriptor())
+        return f(api::as<api::apps::ReplicaSet>(object)), true;
+    if (d == api::apps::StatefulSet::descriptor())
+        return f(api::as<api::apps::StatefulSet>(object)), true;
+    if (d == core::ReplicationController::descriptor())
+        return f(api::as<core::ReplicationController>(object)), true;
     return false;
 }
 
@@ -167,7 +201,8 @@ base::Result<api::autoscaling::Scale> scale_of(const api::Message& object) {
 }
 
 base::Task<void> get_scale(ApiServer& server, std::shared_ptr<RequestContext> context) {
-    CO_TRY(CachedPtr found, co_await server.registry().get(*context->resource, context->info.namespace_, context->info.name));
+    CO_TRY(CachedPtr found, co_await server.registry().get(
+                                *context->resource, context->info.namespace_, context->info.name));
     const auto held = found->object();
     if (!held) co_return base::internal_error("the stored object cannot be read");
     CO_TRY(auto scale, scale_of(*held));
@@ -175,14 +210,18 @@ base::Task<void> get_scale(ApiServer& server, std::shared_ptr<RequestContext> co
     co_return base::Status();
 }
 
-base::Task<void> put_scale(ApiServer& server, std::shared_ptr<RequestContext> context, std::optional<api::PatchType> patch_type) {
+base::Task<void> put_scale(ApiServer& server, std::shared_ptr<RequestContext> context,
+                           std::optional<api::PatchType> patch_type) {
     CO_TRY(std::string body, co_await context->exchange->read_body(kMaxBody));
     std::shared_ptr<api::Message> given;
     if (!patch_type) {
-        CO_TRY(auto decoded, decode_body(*context, body, "k8s.io.api.autoscaling.v1.Scale", kScaleType));
+        CO_TRY(auto decoded,
+               decode_body(*context, body, "k8s.io.api.autoscaling.v1.Scale", kScaleType));
         given = std::move(decoded.object);
     }
-    Registry::Transform change = [context, given, patch_type, body](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
+    Registry::Transform change =
+        [context, given, patch_type,
+         body](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
         TRY(api::autoscaling::Scale scale, scale_of(current));
         if (given) {
             scale = api::as<api::autoscaling::Scale>(*given);
@@ -190,11 +229,13 @@ base::Task<void> put_scale(ApiServer& server, std::shared_ptr<RequestContext> co
             std::vector<std::string> problems;
             TRY(auto patched, apply_patch(scale, kScaleType, *patch_type, body, &problems));
             scale = api::as<api::autoscaling::Scale>(*patched);
-            if (scale.metadata().resourceversion() == api::meta_of(current).resourceversion()) scale.mutable_metadata()->clear_resourceversion();
+            if (scale.metadata().resourceversion() == api::meta_of(current).resourceversion())
+                scale.mutable_metadata()->clear_resourceversion();
         }
         if (scale.spec().replicas() < 0) {
             std::vector<api::FieldError> errors{
-                api::FieldError::invalid("spec.replicas", std::to_string(scale.spec().replicas()), "must be greater than or equal to 0")};
+                api::FieldError::invalid("spec.replicas", std::to_string(scale.spec().replicas()),
+                                         "must be greater than or equal to 0")};
             return api::invalid(kScaleType, context->info.name, std::move(errors));
         }
         auto out = api::clone(current);
@@ -204,11 +245,13 @@ base::Task<void> put_scale(ApiServer& server, std::shared_ptr<RequestContext> co
         });
         auto* m = api::mutable_meta(out.get());
         m->clear_resourceversion();
-        if (!scale.metadata().resourceversion().empty()) m->set_resourceversion(scale.metadata().resourceversion());
+        if (!scale.metadata().resourceversion().empty())
+            m->set_resourceversion(scale.metadata().resourceversion());
         return out;
     };
-    CO_TRY(auto updated, co_await server.registry().update(*context->resource, context->info.namespace_, context->info.name, "scale",
-                                                           std::move(change), context->write_context()));
+    CO_TRY(auto updated, co_await server.registry().update(
+                             *context->resource, context->info.namespace_, context->info.name,
+                             "scale", std::move(change), context->write_context()));
     CO_TRY(auto scale, scale_of(*updated));
     respond_object(*context, 200, scale, kScaleType);
     co_return base::Status();
@@ -229,26 +272,32 @@ base::Task<void> handle_subresource(ApiServer& server, std::shared_ptr<RequestCo
         if (info.verb == "update") co_return co_await put_scale(server, context, std::nullopt);
         if (info.verb == "patch") {
             const auto type = media_type(context->exchange->header("content-type"));
-            const auto patch_type = type == "application/json-patch+json" ? api::PatchType::kJson : api::PatchType::kMerge;
+            const auto patch_type = type == "application/json-patch+json" ? api::PatchType::kJson
+                                                                          : api::PatchType::kMerge;
             co_return co_await put_scale(server, context, patch_type);
         }
         co_return api::method_not_supported(context->resource->qualified(), info.verb);
     }
     if (info.verb == "create" && info.subresource == "binding") {
         CO_TRY(std::string body, co_await context->exchange->read_body(kMaxBody));
-        CO_TRY(auto decoded, decode_body(*context, body, "k8s.io.api.core.v1.Binding", {"v1", "Binding"}));
-        CO_TRY_VOID(co_await bind_pod(server.registry(), info.namespace_, info.name, std::move(decoded.object), context->write_context()));
+        CO_TRY(auto decoded,
+               decode_body(*context, body, "k8s.io.api.core.v1.Binding", {"v1", "Binding"}));
+        CO_TRY_VOID(co_await bind_pod(server.registry(), info.namespace_, info.name,
+                                      std::move(decoded.object), context->write_context()));
         respond_success(*context);
         co_return base::Status();
     }
     if (info.verb == "create" && info.subresource == "eviction") {
         CO_TRY(std::string body, co_await context->exchange->read_body(kMaxBody));
-        CO_TRY(auto decoded, decode_body(*context, body, "k8s.io.api.policy.v1.Eviction", {"policy/v1", "Eviction"}));
-        CO_TRY_VOID(co_await evict_pod(server.registry(), info.namespace_, info.name, std::move(decoded.object), context->write_context()));
+        CO_TRY(auto decoded, decode_body(*context, body, "k8s.io.api.policy.v1.Eviction",
+                                         {"policy/v1", "Eviction"}));
+        CO_TRY_VOID(co_await evict_pod(server.registry(), info.namespace_, info.name,
+                                       std::move(decoded.object), context->write_context()));
         respond_success(*context);
         co_return base::Status();
     }
-    co_return api::not_implemented("the subresource " + std::string(context->resource->plural) + "/" + info.subresource + " is not served yet");
+    co_return api::not_implemented("the subresource " + std::string(context->resource->plural) +
+                                   "/" + info.subresource + " is not served yet");
 }
 
 }  // namespace apiserver

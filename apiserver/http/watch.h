@@ -1,6 +1,6 @@
 #pragma once
-// A client's watch: the initial state or what happened since its version, then every change that it selects, with
-// bookmarks. Serves the HTTP stream and the in-process client alike. API loop.
+// A client's watch: the initial state or what happened since its version, then every change that it
+// selects, with bookmarks. Serves the HTTP stream and the in-process client alike. API loop.
 
 #include <deque>
 #include <memory>
@@ -30,8 +30,8 @@ class CacheWatch final : public ObjectCache::Subscriber {
         bool bookmarks = false;
     };
     // Expired (410) when what happened since is no longer kept.
-    static base::Result<std::shared_ptr<CacheWatch>> open(base::Loop& loop, ObjectCache& cache, std::int64_t revision,
-                                                          Options options);
+    static base::Result<std::shared_ptr<CacheWatch>> open(base::Loop& loop, ObjectCache& cache,
+                                                          std::int64_t revision, Options options);
     ~CacheWatch() override;
 
     // The next item. Nullopt when the watch is over: `ended()` says why. One caller at a time.

@@ -7,13 +7,16 @@
 #include "api/patch/patch.h"
 #include "api/status.h"
 #include "apiserver/http/handlers.h"
+#include "apiserver/registry/strategy.h"
 #include "apiserver/server.h"
 
 namespace apiserver {
 
 namespace {
 
-api::TypeMeta type_of(const api::ResourceInfo& r) { return {r.api_version(), std::string(r.kind)}; }
+api::TypeMeta type_of(const api::ResourceInfo& r) {
+    return {r.api_version(), std::string(r.kind)};
+}
 
 base::Task<std::string> read_body(std::shared_ptr<RequestContext> context) {
     auto body = co_await context->exchange->read_body(kMaxBody);
@@ -31,8 +34,9 @@ base::Task<void> handle_create(ApiServer& server, std::shared_ptr<RequestContext
         co_return api::bad_request("an empty namespace may not be set during creation");
     CO_TRY(std::string body, co_await read_body(context));
     CO_TRY(auto decoded, decode_body(*context, body, resource.message_name, type_of(resource)));
-    CO_TRY(auto created, co_await server.registry().create(resource, info.namespace_, std::move(decoded.object),
-                                                           context->write_context()));
+    CO_TRY(auto created,
+           co_await server.registry().create(resource, info.namespace_, std::move(decoded.object),
+                                             context->write_context()));
     respond_object(*context, 201, *created, type_of(resource));
     co_return base::Status();
 }
@@ -44,21 +48,29 @@ base::Task<void> handle_update(ApiServer& server, std::shared_ptr<RequestContext
     CO_TRY(auto decoded, decode_body(*context, body, resource.message_name, type_of(resource)));
     std::shared_ptr<api::Message> wanted = std::move(decoded.object);
     auto* m = api::mutable_meta(wanted.get());
-    if (m->name().empty() && !m->generatename().empty()) co_return api::bad_request("name is required");
+    if (m->name().empty() && !m->generatename().empty())
+        co_return api::bad_request("name is required");
     if (!m->name().empty() && m->name() != info.name)
-        co_return api::bad_request("the name of the object (" + m->name() + ") does not match the name on the URL (" + info.name + ")");
+        co_return api::bad_request("the name of the object (" + m->name() +
+                                   ") does not match the name on the URL (" + info.name + ")");
     if (!m->namespace_().empty() && resource.namespaced && m->namespace_() != info.namespace_)
         co_return api::bad_request("the namespace of the object (" + m->namespace_() +
-                                   ") does not match the namespace on the request (" + info.namespace_ + ")");
-    Registry::Transform replace = [wanted](const api::Message&) -> base::Result<std::unique_ptr<api::Message>> {
+                                   ") does not match the namespace on the request (" +
+                                   info.namespace_ + ")");
+    Registry::Transform replace =
+        [wanted](const api::Message&) -> base::Result<std::unique_ptr<api::Message>> {
         return api::clone(*wanted);
     };
-    auto updated = co_await server.registry().update(resource, info.namespace_, info.name, info.subresource, std::move(replace),
-                                                     context->write_context());
-    if (!updated && updated.error().code == base::Code::kNotFound && strategy_of(resource).create_on_update && info.subresource.empty() &&
+    auto updated =
+        co_await server.registry().update(resource, info.namespace_, info.name, info.subresource,
+                                          std::move(replace), context->write_context());
+    if (!updated && updated.error().code == base::Code::kNotFound &&
+        strategy_of(resource).create_on_update && info.subresource.empty() &&
         m->resourceversion().empty()) {
         m->set_name(info.name);
-        CO_TRY(auto created, co_await server.registry().create(resource, info.namespace_, api::clone(*wanted), context->write_context()));
+        CO_TRY(auto created,
+               co_await server.registry().create(resource, info.namespace_, api::clone(*wanted),
+                                                 context->write_context()));
         respond_object(*context, 201, *created, type_of(resource));
         co_return base::Status();
     }
@@ -67,8 +79,10 @@ base::Task<void> handle_update(ApiServer& server, std::shared_ptr<RequestContext
     co_return base::Status();
 }
 
-base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& current, api::TypeMeta type,
-                                                        api::PatchType patch_type, std::string_view body,
+base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& current,
+                                                        api::TypeMeta type,
+                                                        api::PatchType patch_type,
+                                                        std::string_view body,
                                                         std::vector<std::string>* problems) {
     boost::system::error_code ec;
     auto patch = boost::json::parse(body, ec);
@@ -79,9 +93,10 @@ base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& curr
         patch = std::move(*yaml);
     }
     auto before = api::to_value(current, type);
-    auto patched = patch_type == api::PatchType::kJson    ? api::json_patch(before, patch)
-                   : patch_type == api::PatchType::kMerge ? base::Result<boost::json::value>(api::merge_patch(before, patch))
-                                                          : api::strategic_merge_patch(before, patch, current.GetDescriptor());
+    auto patched = patch_type == api::PatchType::kJson ? api::json_patch(before, patch)
+                   : patch_type == api::PatchType::kMerge
+                       ? base::Result<boost::json::value>(api::merge_patch(before, patch))
+                       : api::strategic_merge_patch(before, patch, current.GetDescriptor());
     if (!patched) return patched.error();
     std::unique_ptr<api::Message> out(current.New());
     api::TypeMeta got;
@@ -97,8 +112,9 @@ base::Result<api::PatchType> patch_type_of(std::string_view content_type) {
     if (type == "application/json-patch+json") return api::PatchType::kJson;
     if (type == "application/merge-patch+json") return api::PatchType::kMerge;
     if (type == "application/strategic-merge-patch+json") return api::PatchType::kStrategic;
-    return api::unsupported_media_type(
-        {"application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"});
+    return api::unsupported_media_type({"application/json-patch+json",
+                                        "application/merge-patch+json",
+                                        "application/strategic-merge-patch+json"});
 }
 
 base::Status judge(RequestContext* context, const std::vector<std::string>& problems) {
@@ -106,7 +122,8 @@ base::Status judge(RequestContext* context, const std::vector<std::string>& prob
     if (problems.empty() || mode == "Ignore") return {};
     if (mode == "Strict") return api::bad_request(api::strict_decoding_error(problems));
     for (const auto& p : problems)
-        if (std::find(context->warnings.begin(), context->warnings.end(), p) == context->warnings.end())
+        if (std::find(context->warnings.begin(), context->warnings.end(), p) ==
+            context->warnings.end())
             context->warnings.push_back(p);
     return {};
 }
@@ -116,20 +133,24 @@ base::Status judge(RequestContext* context, const std::vector<std::string>& prob
 base::Task<void> handle_patch(ApiServer& server, std::shared_ptr<RequestContext> context) {
     const auto& resource = *context->resource;
     const auto& info = context->info;
-    CO_TRY(const api::PatchType patch_type, patch_type_of(context->exchange->header("content-type")));
+    CO_TRY(const api::PatchType patch_type,
+           patch_type_of(context->exchange->header("content-type")));
     CO_TRY(std::string body, co_await read_body(context));
-    Registry::Transform patch = [context, patch_type, body = std::move(body),
-                                 type = type_of(resource)](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
+    Registry::Transform patch =
+        [context, patch_type, body = std::move(body), type = type_of(resource)](
+            const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
         std::vector<std::string> problems;
         TRY(auto out, apply_patch(current, type, patch_type, body, &problems));
         TRY_VOID(judge(context.get(), problems));
         // A patch that does not speak of the version is applied to whatever is there.
         auto* m = api::mutable_meta(out.get());
-        if (m->resourceversion() == api::meta_of(current).resourceversion()) m->clear_resourceversion();
+        if (m->resourceversion() == api::meta_of(current).resourceversion())
+            m->clear_resourceversion();
         return out;
     };
-    CO_TRY(auto patched, co_await server.registry().update(resource, info.namespace_, info.name, info.subresource, std::move(patch),
-                                                           context->write_context()));
+    CO_TRY(auto patched,
+           co_await server.registry().update(resource, info.namespace_, info.name, info.subresource,
+                                             std::move(patch), context->write_context()));
     respond_object(*context, 200, *patched, type_of(resource));
     co_return base::Status();
 }
@@ -141,7 +162,9 @@ base::Task<void> handle_delete(ApiServer& server, std::shared_ptr<RequestContext
     RemoveOptions options;
     CO_TRY(options.options, decode_delete_options(*context, body));
     options.dry_run = info.param("dryRun") == "All";
-    CO_TRY(auto removed, co_await server.registry().remove(resource, info.namespace_, info.name, std::move(options), context->write_context()));
+    CO_TRY(auto removed,
+           co_await server.registry().remove(resource, info.namespace_, info.name,
+                                             std::move(options), context->write_context()));
     if (!removed.immediately) {
         respond_object(*context, 200, *removed.object, type_of(resource));
         co_return base::Status();
@@ -157,7 +180,8 @@ base::Task<void> handle_delete(ApiServer& server, std::shared_ptr<RequestContext
     co_return base::Status();
 }
 
-base::Task<void> handle_delete_collection(ApiServer& server, std::shared_ptr<RequestContext> context) {
+base::Task<void> handle_delete_collection(ApiServer& server,
+                                          std::shared_ptr<RequestContext> context) {
     const auto& resource = *context->resource;
     const auto& info = context->info;
     CO_TRY(std::string body, co_await read_body(context));
@@ -174,7 +198,8 @@ base::Task<void> handle_delete_collection(ApiServer& server, std::shared_ptr<Req
         const auto held = item->object();
         if (!held) continue;
         const auto& m = api::meta_of(*held);
-        auto removed = co_await server.registry().remove(resource, m.namespace_(), m.name(), options, context->write_context());
+        auto removed = co_await server.registry().remove(resource, m.namespace_(), m.name(),
+                                                         options, context->write_context());
         // Somebody else removed it first, or it was replaced: that one is not ours to judge.
         if (!removed && removed.error().code != base::Code::kNotFound) co_return removed.error();
     }

@@ -1,5 +1,5 @@
-// What every cluster has from its first start on. Written so that any number of API servers may do it at once: each
-// object is created if it is not there, and found if another was faster.
+// What every cluster has from its first start on. Written so that any number of API servers may do
+// it at once: each object is created if it is not there, and found if another was faster.
 
 #include "api/codec/json.h"
 #include "api/codec/yaml.h"
@@ -16,8 +16,8 @@ namespace core = api::core;
 
 namespace {
 
-// RBAC's defaults: discovery for everybody, the classic user-facing roles, and what the parts of a master and its nodes
-// need. One YAML document each, as a person would write them.
+// RBAC's defaults: discovery for everybody, the classic user-facing roles, and what the parts of a
+// master and its nodes need. One YAML document each, as a person would write them.
 constexpr const char* kRoles[] = {
     R"(
 kind: ClusterRole
@@ -119,14 +119,19 @@ constexpr Binding kBindings[] = {
     {"system:public-info-viewer", "system:public-info-viewer", "Group", "system:unauthenticated"},
     {"system:node", "system:node", "Group", "system:nodes"},
     {"system:kube-scheduler", "system:kube-scheduler", "User", "system:kube-scheduler"},
-    {"system:kube-controller-manager", "system:kube-controller-manager", "User", "system:kube-controller-manager"},
+    {"system:kube-controller-manager", "system:kube-controller-manager", "User",
+     "system:kube-controller-manager"},
 };
 
-base::Task<void> ensure(Registry& registry, const api::ResourceInfo* resource, std::string namespace_name, std::shared_ptr<api::Message> object) {
-    if (registry.caches().of(*resource).find(resource->storage_key(namespace_name, api::meta_of(*object).name()))) co_return base::Status();
+base::Task<void> ensure(Registry& registry, const api::ResourceInfo* resource,
+                        std::string namespace_name, std::shared_ptr<api::Message> object) {
+    if (registry.caches().of(*resource).find(
+            resource->storage_key(namespace_name, api::meta_of(*object).name())))
+        co_return base::Status();
     WriteContext context;
     context.user = User::internal("apiserver");
-    auto made = co_await registry.create(*resource, namespace_name, api::clone(*object), std::move(context));
+    auto made = co_await registry.create(*resource, namespace_name, api::clone(*object),
+                                         std::move(context));
     if (!made && made.error().code != base::Code::kAlreadyExists) co_return made.error();
     co_return base::Status();
 }
@@ -147,7 +152,8 @@ base::Task<void> ensure_roles(Registry& registry) {
     for (const auto& b : kBindings) {
         auto binding = std::make_shared<api::rbac::ClusterRoleBinding>();
         binding->mutable_metadata()->set_name(b.name);
-        (*binding->mutable_metadata()->mutable_labels())["kubernetes.io/bootstrapping"] = "rbac-defaults";
+        (*binding->mutable_metadata()->mutable_labels())["kubernetes.io/bootstrapping"] =
+            "rbac-defaults";
         binding->mutable_roleref()->set_apigroup("rbac.authorization.k8s.io");
         binding->mutable_roleref()->set_kind("ClusterRole");
         binding->mutable_roleref()->set_name(b.role);
@@ -175,11 +181,13 @@ base::Task<void> ensure_kubernetes_service(ApiServer& server) {
     port->set_port(443);
     port->mutable_targetport()->set_type(0);
     port->mutable_targetport()->set_intval(server.options().advertise_port);
-    CO_TRY_VOID(co_await ensure(server.registry(), &api::resource_of<core::Service>(), "default", service));
+    CO_TRY_VOID(
+        co_await ensure(server.registry(), &api::resource_of<core::Service>(), "default", service));
     co_return base::Status();
 }
 
-// Each API server adds itself to the endpoints. One that is taken out of service for good is removed by hand.
+// Each API server adds itself to the endpoints. One that is taken out of service for good is
+// removed by hand.
 base::Task<void> ensure_endpoints(ApiServer& server) {
     const auto& o = server.options();
     if (o.advertise_address.empty()) co_return base::Status();
@@ -187,11 +195,14 @@ base::Task<void> ensure_endpoints(ApiServer& server) {
     auto endpoints = std::make_shared<core::Endpoints>();
     endpoints->mutable_metadata()->set_name("kubernetes");
     endpoints->mutable_metadata()->set_namespace_("default");
-    (*endpoints->mutable_metadata()->mutable_labels())["endpointslice.kubernetes.io/skip-mirror"] = "true";
+    (*endpoints->mutable_metadata()->mutable_labels())["endpointslice.kubernetes.io/skip-mirror"] =
+        "true";
     auto add = [&o](core::Endpoints* to) {
         for (const auto& subset : to->subsets())
             for (const auto& address : subset.addresses())
-                if (address.ip() == o.advertise_address && subset.ports_size() > 0 && subset.ports(0).port() == o.advertise_port) return false;
+                if (address.ip() == o.advertise_address && subset.ports_size() > 0 &&
+                    subset.ports(0).port() == o.advertise_port)
+                    return false;
         auto* subset = to->add_subsets();
         subset->add_addresses()->set_ip(o.advertise_address);
         auto* port = subset->add_ports();
@@ -201,8 +212,10 @@ base::Task<void> ensure_endpoints(ApiServer& server) {
         return true;
     };
     add(endpoints.get());
-    if (!server.caches().of(resource).find(resource.storage_key("default", "kubernetes"))) co_return co_await ensure(server.registry(), &resource, "default", endpoints);
-    Registry::Transform join = [add](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
+    if (!server.caches().of(resource).find(resource.storage_key("default", "kubernetes")))
+        co_return co_await ensure(server.registry(), &resource, "default", endpoints);
+    Registry::Transform join =
+        [add](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
         auto out = api::clone(current);
         add(static_cast<core::Endpoints*>(out.get()));
         api::mutable_meta(out.get())->clear_resourceversion();
@@ -210,7 +223,8 @@ base::Task<void> ensure_endpoints(ApiServer& server) {
     };
     WriteContext context;
     context.user = User::internal("apiserver");
-    CO_TRY_VOID(co_await server.registry().update(resource, "default", "kubernetes", "", std::move(join), std::move(context)));
+    CO_TRY_VOID(co_await server.registry().update(resource, "default", "kubernetes", "",
+                                                  std::move(join), std::move(context)));
     co_return base::Status();
 }
 
@@ -220,7 +234,8 @@ base::Task<void> bootstrap_cluster(ApiServer& server) {
     for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
         auto ns = std::make_shared<core::Namespace>();
         ns->mutable_metadata()->set_name(name);
-        CO_TRY_VOID(co_await ensure(server.registry(), &api::resource_of<core::Namespace>(), "", ns));
+        CO_TRY_VOID(
+            co_await ensure(server.registry(), &api::resource_of<core::Namespace>(), "", ns));
     }
     CO_TRY_VOID(co_await ensure_roles(server.registry()));
     CO_TRY_VOID(co_await ensure_kubernetes_service(server));

@@ -27,13 +27,18 @@ std::string random_suffix() {
     constexpr std::string_view kLetters = "bcdfghjklmnpqrstvwxz2456789";
     std::uint64_t bits = base::entropy64();
     std::string out;
-    for (int i = 0; i < 5; ++i, bits /= kLetters.size()) out += kLetters[bits % kLetters.size()];
+    for (int i = 0; i < 5; ++i, bits /= kLetters.size())
+        out += kLetters[bits % kLetters.size()];
     return out;
 }
 
-bool is_event(const api::ResourceInfo& resource) { return resource.storage_prefix == "/registry/events"; }
+bool is_event(const api::ResourceInfo& resource) {
+    return resource.storage_prefix == "/registry/events";
+}
 
-api::meta::Time now() { return api::to_time(std::chrono::system_clock::now()); }
+api::meta::Time now() {
+    return api::to_time(std::chrono::system_clock::now());
+}
 
 bool blocked_by_finalizers(const api::Message& object) {
     if (!api::meta_of(object).finalizers().empty()) return true;
@@ -52,7 +57,9 @@ void set_finalizer(api::meta::ObjectMeta* m, std::string_view finalizer, bool pr
 std::int64_t grace_of(const api::Message& object, const api::DeleteOptions& options) {
     if (object.GetDescriptor() != api::core::Pod::descriptor()) return 0;
     const auto& pod = api::as<api::core::Pod>(object);
-    std::int64_t grace = pod.spec().has_terminationgraceperiodseconds() ? pod.spec().terminationgraceperiodseconds() : 30;
+    std::int64_t grace = pod.spec().has_terminationgraceperiodseconds()
+                             ? pod.spec().terminationgraceperiodseconds()
+                             : 30;
     if (options.grace_period_seconds) grace = *options.grace_period_seconds;
     // Nobody would ever confirm the end of a pod that no node has, or that has ended.
     const bool ended = pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed";
@@ -68,10 +75,12 @@ Registry::Registry(base::Loop& loop, kvstore::Client& store, CacheSet& caches)
 Registry::~Registry() = default;
 
 std::string Registry::encode(const api::ResourceInfo& resource, const api::Message& object) const {
-    return api::encode_envelope({std::string(resource.storage_version), std::string(resource.kind)}, object);
+    return api::encode_envelope({std::string(resource.storage_version), std::string(resource.kind)},
+                                object);
 }
 
-base::Task<CachedPtr> Registry::get(const api::ResourceInfo& resource, std::string namespace_name, std::string name) {
+base::Task<CachedPtr> Registry::get(const api::ResourceInfo& resource, std::string namespace_name,
+                                    std::string name) {
     CO_TRY_VOID(co_await caches_.wait_fresh());
     auto found = caches_.of(resource).find(resource.storage_key(namespace_name, name));
     if (!found) co_return api::not_found(resource.qualified(), name);
@@ -84,8 +93,8 @@ base::Task<CachedPtr> Registry::read_store(const api::ResourceInfo& resource, st
     CO_TRY(auto answer, co_await store_.range(std::move(request)));
     if (answer.kvs_size() == 0) co_return CachedPtr();
     auto* kv = answer.mutable_kvs(0);
-    co_return std::make_shared<const Cached>(caches_.of(resource).resource(), std::move(key), kv->mod_revision(),
-                                             std::move(*kv->mutable_value()));
+    co_return std::make_shared<const Cached>(caches_.of(resource).resource(), std::move(key),
+                                             kv->mod_revision(), std::move(*kv->mutable_value()));
 }
 
 base::Task<std::int64_t> Registry::event_lease() {
@@ -99,9 +108,11 @@ base::Task<std::int64_t> Registry::event_lease() {
     co_return lease_id_;
 }
 
-base::Task<std::optional<api::ObjectPtr>> Registry::write(const api::ResourceInfo& resource, std::string key,
+base::Task<std::optional<api::ObjectPtr>> Registry::write(const api::ResourceInfo& resource,
+                                                          std::string key,
                                                           std::shared_ptr<api::Message> object,
-                                                          std::int64_t at_revision, CachedPtr* found) {
+                                                          std::int64_t at_revision,
+                                                          CachedPtr* found) {
     // The version is the store's revision, and no part of what is stored.
     api::mutable_meta(object.get())->clear_resourceversion();
     pb::TxnRequest txn;
@@ -120,14 +131,16 @@ base::Task<std::optional<api::ObjectPtr>> Registry::write(const api::ResourceInf
     txn.add_failure()->mutable_request_range()->set_key(key);
     auto answer = co_await store_.txn(std::move(txn));
     if (!answer) {
-        // The events' lease may have been lost with a restored store: the next attempt makes another.
+        // The events' lease may have been lost with a restored store: the next attempt makes
+        // another.
         if (is_event(resource) && answer.error().code == base::Code::kNotFound) lease_id_ = 0;
         if (answer.error().message == "etcdserver: request is too large")
             co_return api::request_entity_too_large(answer.error().message);
         co_return answer.error();
     }
     if (answer->succeeded()) {
-        api::mutable_meta(object.get())->set_resourceversion(std::to_string(answer->header().revision()));
+        api::mutable_meta(object.get())
+            ->set_resourceversion(std::to_string(answer->header().revision()));
         co_return std::optional<api::ObjectPtr>(std::move(object));
     }
     auto* range = answer->mutable_responses(0)->mutable_response_range();
@@ -139,8 +152,8 @@ base::Task<std::optional<api::ObjectPtr>> Registry::write(const api::ResourceInf
     co_return std::optional<api::ObjectPtr>();
 }
 
-base::Task<bool> Registry::erase(const api::ResourceInfo& resource, std::string key, std::int64_t at_revision,
-                                 CachedPtr* found) {
+base::Task<bool> Registry::erase(const api::ResourceInfo& resource, std::string key,
+                                 std::int64_t at_revision, CachedPtr* found) {
     pb::TxnRequest txn;
     auto* compare = txn.add_compare();
     compare->set_key(key);
@@ -160,16 +173,19 @@ base::Task<bool> Registry::erase(const api::ResourceInfo& resource, std::string 
     co_return false;
 }
 
-base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource, std::string namespace_name,
-                                            std::unique_ptr<api::Message> object, WriteContext context) {
+base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource,
+                                            std::string namespace_name,
+                                            std::unique_ptr<api::Message> object,
+                                            WriteContext context) {
     auto* m = api::mutable_meta(object.get());
     if (!m->resourceversion().empty())
         co_return api::bad_request("resourceVersion should not be set on objects to be created");
     if (resource.namespaced) {
         if (m->namespace_().empty()) m->set_namespace_(namespace_name);
         if (m->namespace_() != namespace_name)
-            co_return api::bad_request("the namespace of the provided object does not match the namespace sent on the "
-                                       "request");
+            co_return api::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request");
     } else {
         m->clear_namespace_();
     }
@@ -202,15 +218,17 @@ base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource, s
             m->set_name(base_name + random_suffix());
             continue;
         }
-        // A write that may have happened keeps what was allocated for it; only a refusal gives it back.
+        // A write that may have happened keeps what was allocated for it; only a refusal gives it
+        // back.
         if (written) co_await admission_->release(resource, shared);
         if (!written) co_return written.error();
         co_return api::already_exists(resource.qualified(), m->name());
     }
 }
 
-base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource, std::string namespace_name,
-                                            std::string name, std::string subresource, Transform transform,
+base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource,
+                                            std::string namespace_name, std::string name,
+                                            std::string subresource, Transform transform,
                                             WriteContext context) {
     const std::string key = resource.storage_key(namespace_name, name);
     CachedPtr current = caches_.of(resource).find(key);
@@ -233,7 +251,8 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource, s
         }
         std::shared_ptr<api::Message> object = std::move(*transformed);
         auto* m = api::mutable_meta(object.get());
-        const bool stale = !m->resourceversion().empty() && m->resourceversion() != std::to_string(current->revision());
+        const bool stale = !m->resourceversion().empty() &&
+                           m->resourceversion() != std::to_string(current->revision());
         const bool other_uid = !m->uid().empty() && m->uid() != api::meta_of(*old).uid();
         if (stale || other_uid) {
             if (!fresh) {
@@ -274,7 +293,8 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource, s
                 m->set_resourceversion(std::to_string(current->revision()));
                 co_return api::ObjectPtr(std::move(object));
             }
-            CO_TRY(auto written, co_await write(resource, key, object, current->revision(), &found));
+            CO_TRY(auto written,
+                   co_await write(resource, key, object, current->revision(), &found));
             if (written) co_return std::move(*written);
         }
         current = std::move(found);
@@ -283,8 +303,9 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource, s
     co_return api::conflict(resource.qualified(), name);
 }
 
-base::Task<Removed> Registry::remove(const api::ResourceInfo& resource, std::string namespace_name, std::string name,
-                                     RemoveOptions remove_options, WriteContext context) {
+base::Task<Removed> Registry::remove(const api::ResourceInfo& resource, std::string namespace_name,
+                                     std::string name, RemoveOptions remove_options,
+                                     WriteContext context) {
     const auto& options = remove_options.options;
     const std::string key = resource.storage_key(namespace_name, name);
     CO_TRY(CachedPtr current, co_await read_store(resource, key));
@@ -297,17 +318,20 @@ base::Task<Removed> Registry::remove(const api::ResourceInfo& resource, std::str
             co_return api::conflict(resource.qualified(), name,
                                     "Precondition failed: UID in precondition: " + options.uid +
                                         ", UID in object meta: " + before.uid());
-        if (!options.resource_version.empty() && options.resource_version != std::to_string(current->revision()))
-            co_return api::conflict(resource.qualified(), name,
-                                    "Precondition failed: ResourceVersion in precondition: " +
-                                        options.resource_version +
-                                        ", ResourceVersion in object meta: " + std::to_string(current->revision()));
+        if (!options.resource_version.empty() &&
+            options.resource_version != std::to_string(current->revision()))
+            co_return api::conflict(
+                resource.qualified(), name,
+                "Precondition failed: ResourceVersion in precondition: " +
+                    options.resource_version +
+                    ", ResourceVersion in object meta: " + std::to_string(current->revision()));
         CO_TRY_VOID(co_await admission_->admit_delete(resource, old, context));
 
         std::shared_ptr<api::Message> object = api::clone(*old);
         auto* m = api::mutable_meta(object.get());
         if (options.propagation_policy == "Orphan") set_finalizer(m, "orphan", true);
-        if (options.propagation_policy == "Foreground") set_finalizer(m, "foregroundDeletion", true);
+        if (options.propagation_policy == "Foreground")
+            set_finalizer(m, "foregroundDeletion", true);
         if (options.propagation_policy == "Background") {
             set_finalizer(m, "orphan", false);
             set_finalizer(m, "foregroundDeletion", false);
@@ -334,13 +358,16 @@ base::Task<Removed> Registry::remove(const api::ResourceInfo& resource, std::str
                 if (m->generation() > 0) m->set_generation(m->generation() + 1);
             }
             if (object->GetDescriptor() == api::core::Namespace::descriptor())
-                static_cast<api::core::Namespace*>(object.get())->mutable_status()->set_phase("Terminating");
+                static_cast<api::core::Namespace*>(object.get())
+                    ->mutable_status()
+                    ->set_phase("Terminating");
             m->clear_resourceversion();
             if (remove_options.dry_run || encode(resource, *object) == current->bytes()) {
                 m->set_resourceversion(std::to_string(current->revision()));
                 co_return Removed{std::move(object), false};
             }
-            CO_TRY(auto written, co_await write(resource, key, object, current->revision(), &found));
+            CO_TRY(auto written,
+                   co_await write(resource, key, object, current->revision(), &found));
             if (written) co_return Removed{std::move(*written), false};
         }
         current = std::move(found);

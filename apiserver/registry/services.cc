@@ -12,9 +12,11 @@ void validate_service(const api::Message& object, FieldErrors* errors) {
     const auto& spec = api::as<api::core::Service>(object).spec();
     const std::set<std::string> kTypes{"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"};
     if (!kTypes.contains(spec.type()))
-        errors->push_back(api::FieldError::not_supported("spec.type", spec.type(), {kTypes.begin(), kTypes.end()}));
+        errors->push_back(api::FieldError::not_supported("spec.type", spec.type(),
+                                                         {kTypes.begin(), kTypes.end()}));
     if (spec.type() == "ExternalName") {
-        if (spec.externalname().empty()) errors->push_back(api::FieldError::required("spec.externalName", ""));
+        if (spec.externalname().empty())
+            errors->push_back(api::FieldError::required("spec.externalName", ""));
         return;
     }
     if (spec.ports().empty() && spec.clusterip() != "None")
@@ -35,20 +37,21 @@ void validate_service(const api::Message& object, FieldErrors* errors) {
                 errors->push_back(api::FieldError::duplicate(at + ".name", port.name()));
         }
         if (port.protocol() != "TCP" && port.protocol() != "UDP" && port.protocol() != "SCTP")
-            errors->push_back(
-                api::FieldError::not_supported(at + ".protocol", port.protocol(), {"SCTP", "TCP", "UDP"}));
+            errors->push_back(api::FieldError::not_supported(at + ".protocol", port.protocol(),
+                                                             {"SCTP", "TCP", "UDP"}));
     }
 }
 
-void validate_service_update(const api::Message& object, const api::Message& old, std::string_view subresource,
-                             FieldErrors* errors) {
+void validate_service_update(const api::Message& object, const api::Message& old,
+                             std::string_view subresource, FieldErrors* errors) {
     if (!subresource.empty()) return;
     const auto& now = api::as<api::core::Service>(object).spec();
     const auto& before = api::as<api::core::Service>(old).spec();
     // An address stands while both are services that have one.
-    if (before.type() != "ExternalName" && now.type() != "ExternalName" && !before.clusterip().empty() &&
-        now.clusterip() != before.clusterip())
-        errors->push_back(api::FieldError::invalid("spec.clusterIPs[0]", now.clusterip(), "field is immutable"));
+    if (before.type() != "ExternalName" && now.type() != "ExternalName" &&
+        !before.clusterip().empty() && now.clusterip() != before.clusterip())
+        errors->push_back(
+            api::FieldError::invalid("spec.clusterIPs[0]", now.clusterip(), "field is immutable"));
 }
 
 }  // namespace apiserver

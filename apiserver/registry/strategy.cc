@@ -39,10 +39,18 @@ bool same_field(const api::Message& a, const api::Message& b, const char* name) 
                                                               reflection->GetMessage(b, f));
 }
 
-std::string path_segment(std::string_view name) { return api::bad_path_segment(name); }
-std::string subdomain(std::string_view name) { return api::bad_dns1123_subdomain(name); }
-std::string label(std::string_view name) { return api::bad_dns1123_label(name); }
-std::string label_1035(std::string_view name) { return api::bad_dns1035_label(name); }
+std::string path_segment(std::string_view name) {
+    return api::bad_path_segment(name);
+}
+std::string subdomain(std::string_view name) {
+    return api::bad_dns1123_subdomain(name);
+}
+std::string label(std::string_view name) {
+    return api::bad_dns1123_label(name);
+}
+std::string label_1035(std::string_view name) {
+    return api::bad_dns1035_label(name);
+}
 
 void prepare_namespace(api::Message* object) {
     auto* ns = static_cast<api::core::Namespace*>(object);
@@ -51,10 +59,12 @@ void prepare_namespace(api::Message* object) {
     auto* finalizers = ns->mutable_spec()->mutable_finalizers();
     if (std::find(finalizers->begin(), finalizers->end(), "kubernetes") == finalizers->end())
         *finalizers->Add() = "kubernetes";
-    (*ns->mutable_metadata()->mutable_labels())["kubernetes.io/metadata.name"] = ns->metadata().name();
+    (*ns->mutable_metadata()->mutable_labels())["kubernetes.io/metadata.name"] =
+        ns->metadata().name();
 }
 
-void prepare_namespace_update(api::Message* object, const api::Message& old, std::string_view subresource) {
+void prepare_namespace_update(api::Message* object, const api::Message& old,
+                              std::string_view subresource) {
     auto* ns = static_cast<api::core::Namespace*>(object);
     const auto& before = api::as<api::core::Namespace>(old);
     // Only /finalize takes a finalizer of the spec away.
@@ -62,7 +72,8 @@ void prepare_namespace_update(api::Message* object, const api::Message& old, std
         *ns->mutable_status() = before.status();
     else
         *ns->mutable_spec() = before.spec();
-    (*ns->mutable_metadata()->mutable_labels())["kubernetes.io/metadata.name"] = ns->metadata().name();
+    (*ns->mutable_metadata()->mutable_labels())["kubernetes.io/metadata.name"] =
+        ns->metadata().name();
 }
 
 void prepare_claim(api::Message* object) {
@@ -105,8 +116,13 @@ const std::map<std::string, Strategy, std::less<>>& table() {
           .validate_update = validate_pod_update}},
         {"nodes", {.keep_status_on_create = true}},
         {"namespaces",
-         {.bad_name = label, .prepare_create = prepare_namespace, .prepare_update = prepare_namespace_update}},
-        {"services", {.bad_name = label_1035, .validate = validate_service, .validate_update = validate_service_update}},
+         {.bad_name = label,
+          .prepare_create = prepare_namespace,
+          .prepare_update = prepare_namespace_update}},
+        {"services",
+         {.bad_name = label_1035,
+          .validate = validate_service,
+          .validate_update = validate_service_update}},
         {"persistentvolumeclaims", {.prepare_create = prepare_claim}},
         {"persistentvolumes", {.prepare_create = prepare_volume}},
         {"replicationcontrollers", kWorkload},
@@ -136,11 +152,13 @@ const std::map<std::string, Strategy, std::less<>>& table() {
     return *rows;
 }
 
-void validate_meta(const api::ResourceInfo& resource, const api::Message& object, FieldErrors* errors) {
+void validate_meta(const api::ResourceInfo& resource, const api::Message& object,
+                   FieldErrors* errors) {
     const auto& m = api::meta_of(object);
     const auto bad_name = strategy_of(resource).bad_name;
     if (m.name().empty())
-        errors->push_back(api::FieldError::required("metadata.name", "name or generateName is required"));
+        errors->push_back(
+            api::FieldError::required("metadata.name", "name or generateName is required"));
     else if (auto wrong = (bad_name != nullptr ? bad_name : subdomain)(m.name()); !wrong.empty())
         errors->push_back(api::FieldError::invalid("metadata.name", m.name(), wrong));
     for (const auto& [key, value] : m.labels()) {
@@ -162,15 +180,17 @@ void validate_meta(const api::ResourceInfo& resource, const api::Message& object
     for (int i = 0; i < m.ownerreferences_size(); ++i) {
         const auto& owner = m.ownerreferences(i);
         const std::string path = "metadata.ownerReferences[" + std::to_string(i) + "]";
-        if (owner.apiversion().empty()) errors->push_back(api::FieldError::required(path + ".apiVersion", ""));
+        if (owner.apiversion().empty())
+            errors->push_back(api::FieldError::required(path + ".apiVersion", ""));
         if (owner.kind().empty()) errors->push_back(api::FieldError::required(path + ".kind", ""));
         if (owner.name().empty()) errors->push_back(api::FieldError::required(path + ".name", ""));
         if (owner.uid().empty()) errors->push_back(api::FieldError::required(path + ".uid", ""));
         controllers += owner.controller() ? 1 : 0;
     }
     if (controllers > 1)
-        errors->push_back(api::FieldError::invalid("metadata.ownerReferences", std::to_string(controllers),
-                                                   "Only one reference can have Controller set to true"));
+        errors->push_back(
+            api::FieldError::invalid("metadata.ownerReferences", std::to_string(controllers),
+                                     "Only one reference can have Controller set to true"));
 }
 
 }  // namespace
@@ -184,15 +204,16 @@ const Strategy& strategy_of(const api::ResourceInfo& resource) {
 void prepare_create(const api::ResourceInfo& resource, api::Message* object) {
     const Strategy& strategy = strategy_of(resource);
     if (resource.subresource("status") != nullptr && !strategy.keep_status_on_create)
-        if (const auto* f = field(*object, "status")) object->GetReflection()->ClearField(object, f);
+        if (const auto* f = field(*object, "status"))
+            object->GetReflection()->ClearField(object, f);
     auto* m = api::mutable_meta(object);
     m->clear_generation();
     if (strategy.generation) m->set_generation(1);
     if (strategy.prepare_create != nullptr) strategy.prepare_create(object);
 }
 
-void prepare_update(const api::ResourceInfo& resource, api::Message* object, const api::Message& old,
-                    std::string_view subresource) {
+void prepare_update(const api::ResourceInfo& resource, api::Message* object,
+                    const api::Message& old, std::string_view subresource) {
     const Strategy& strategy = strategy_of(resource);
     auto* m = api::mutable_meta(object);
     const auto& before = api::meta_of(old);
@@ -239,8 +260,8 @@ FieldErrors validate_create(const api::ResourceInfo& resource, const api::Messag
     return errors;
 }
 
-FieldErrors validate_update(const api::ResourceInfo& resource, const api::Message& object, const api::Message& old,
-                            std::string_view subresource) {
+FieldErrors validate_update(const api::ResourceInfo& resource, const api::Message& object,
+                            const api::Message& old, std::string_view subresource) {
     FieldErrors errors;
     const Strategy& strategy = strategy_of(resource);
     if (subresource.empty()) {
@@ -250,13 +271,15 @@ FieldErrors validate_update(const api::ResourceInfo& resource, const api::Messag
         if (api::is_deleting(old))
             for (const auto& f : api::meta_of(object).finalizers())
                 if (!api::has_finalizer(old, f))
-                    errors.push_back(api::FieldError::forbidden(
-                        "metadata.finalizers",
-                        "no new finalizers can be added if the object is being deleted, found new finalizers "
-                        "[]string{\"" +
-                            f + "\"}"));
+                    errors.push_back(
+                        api::FieldError::forbidden("metadata.finalizers",
+                                                   "no new finalizers can be added if the object "
+                                                   "is being deleted, found new finalizers "
+                                                   "[]string{\"" +
+                                                       f + "\"}"));
     }
-    if (strategy.validate_update != nullptr) strategy.validate_update(object, old, subresource, &errors);
+    if (strategy.validate_update != nullptr)
+        strategy.validate_update(object, old, subresource, &errors);
     return errors;
 }
 

@@ -1,5 +1,7 @@
 // What a replica does with committed entries.
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 #include "kvstore/replica/errors.h"
 #include "kvstore/replica/member_codec.h"
@@ -39,7 +41,7 @@ void Replica::Impl::apply(const std::vector<raft::Entry>& entries) {
         if (entry.term > applied_term) {
             applied_term = entry.term;
             new_term = true;
-            proposals.lost_before(entry.term);
+            counters.proposals_repeated += proposals.lost_before(entry.term);
         }
         if (entry.type == raft::EntryType::kConfig) {
             apply_config(entry);

@@ -98,7 +98,7 @@ Proposals::Callback Proposals::take(std::uint64_t sequence) {
     return done;
 }
 
-void Proposals::lost_before(raft::Term term) {
+std::size_t Proposals::lost_before(raft::Term term) {
     std::vector<std::uint64_t> again;
     for (std::size_t i = 0; i < pending_.size(); ++i) {
         Pending& p = pending_[i];
@@ -107,6 +107,7 @@ void Proposals::lost_before(raft::Term term) {
         again.push_back(base_ + i);
     }
     requeue(again);
+    return again.size();
 }
 
 std::vector<Proposals::Callback> Proposals::take_sent() {

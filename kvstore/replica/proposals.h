@@ -51,7 +51,8 @@ class Proposals {
     bool waits(raft::NodeId node, std::uint64_t sequence) const;
     Callback take(std::uint64_t sequence);
     // An entry of `term` is applied: what was sent in earlier terms goes back to waiting.
-    void lost_before(raft::Term term);
+    // How many.
+    std::size_t lost_before(raft::Term term);
     // Everything sent has an unknown outcome.
     std::vector<Callback> take_sent();
     std::vector<Callback> take_expired(base::Millis now);

@@ -1,5 +1,7 @@
 #include "kvstore/replica/replica.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/check.h"
@@ -57,7 +59,7 @@ base::Status Replica::Impl::open() {
     raft::WalRecovered recovered;
     TRY(wal, raft::Wal::open(*env.disk, {options.cluster_id, options.id, options.wal_segment_bytes},
                              &recovered, [this] { ready(); }));
-    if (recovered.torn_tail_cut) LOG_WARN("replica", "the log had a torn tail; it was cut");
+    if (recovered.torn_tail_cut) ++counters.torn_tails_cut;
     if (recovered.vote_copy_damaged) LOG_WARN("replica", "one copy of the vote record was damaged");
     const bool never_ran = recovered.log.last == Index(0) && recovered.hard.term == Term(0) &&
                            machine.applied().index == Index(0);
@@ -132,6 +134,7 @@ base::Status Replica::Impl::reconcile(raft::WalRecovered* recovered) {
     }
     LOG_INFO("replica", "the log ends at {}, the state at {}: going on from the state", log.last,
              applied.index);
+    ++counters.states_ahead_of_log;
     ++opening_writes;
     wal->reset(applied, config, [this] { ready(); });
     log = raft::RecoveredLog{applied, std::move(config), applied.index, {}, {}};
@@ -519,6 +522,9 @@ void Replica::on_storage_state(std::function<void(base::Status)> f) {
     impl_->storage_observers.push_back(std::move(f));
 }
 
+const ReplicaCounters& Replica::counters() const {
+    return impl_->counters;
+}
 const raft::Core& Replica::core() const {
     return *impl_->core;
 }

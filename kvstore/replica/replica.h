@@ -34,6 +34,16 @@ struct Member {
     friend bool operator==(const Member&, const Member&) = default;
 };
 
+// What happened since the start; for metrics and tests.
+struct ReplicaCounters {
+    std::uint64_t proposals_repeated = 0;  // lost with an earlier leader, sent again
+    std::uint64_t torn_tails_cut = 0;
+    std::uint64_t states_ahead_of_log = 0;  // after a crash the state was ahead of the log
+    std::uint64_t snapshots_sent = 0;
+    std::uint64_t snapshots_installed = 0;
+    std::uint64_t compactions = 0;
+};
+
 struct MembershipChange {
     enum class Kind {
         kAddVoter,
@@ -130,6 +140,7 @@ class Replica {
 
     // The consensus core, to look at: metrics, tests.
     const raft::Core& core() const;
+    const ReplicaCounters& counters() const;
 
     struct Impl;
 

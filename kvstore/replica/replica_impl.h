@@ -103,6 +103,7 @@ struct Replica::Impl final : raft::PeerHandler {
     std::uint64_t last_change;
     std::vector<PendingTransfer> transfers;
 
+    ReplicaCounters counters;
     int opening_writes = 1;
     bool started = false;  // what was recovered is durable
     bool stopping = false;

@@ -1,5 +1,7 @@
 // Snapshot streams in and out, and dropping the log behind the state machine.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/check.h"
@@ -38,6 +40,7 @@ void Replica::Impl::send_snapshot(raft::NodeId to) {
             if (weak.expired()) return;
             if (!status)
                 LOG_WARN("replica", "the snapshot for {:x} failed: {}", to, status.error().message);
+            if (status) ++counters.snapshots_sent;
             streams.erase(to);
             core->snapshot_finished(to, position, status.has_value());
             pump();
@@ -98,6 +101,7 @@ void Replica::Impl::installed(raft::Effects effects) {
           status ? "" : status.error().to_string());
     incoming.reset();
     CHECK(machine.applied() == position);
+    ++counters.snapshots_installed;
     LOG_INFO("replica", "installed a snapshot at {}", position.index);
     // Whether what we had sent is part of it cannot be told.
     for (auto& done : proposals.take_sent())
@@ -144,6 +148,7 @@ void Replica::Impl::compact_to(Position durable) {
     if (limit <= core->log().base().index) return;
     const raft::Index base = wal->compact(limit, core->log());
     core->compact(base);
+    ++counters.compactions;
 }
 
 }  // namespace kvstore

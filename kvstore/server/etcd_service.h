@@ -1,6 +1,7 @@
 #pragma once
-// The etcd v3 gRPC services of one member (KV, Watch, Lease, Cluster's and Maintenance's reads), as methods of a
-// net::GrpcService, and the plain HTTP paths beside them (/health, /version, /metrics). Store loop only.
+// The etcd v3 gRPC services of one member (KV, Watch, Lease, Cluster's and Maintenance's reads), as
+// methods of a net::GrpcService, and the plain HTTP paths beside them (/health, /version,
+// /metrics). Store loop only.
 
 #include <memory>
 #include <string>
@@ -13,7 +14,8 @@ namespace kvstore {
 class Node;
 
 struct EtcdServiceOptions {
-    // Where a snapshot is spooled before it is sent (an unlinked file), so that a slow reader holds nothing else.
+    // Where a snapshot is spooled before it is sent (an unlinked file), so that a slow reader holds
+    // nothing else.
     std::string spool_directory;
     // Of blocking work: spooling.
     base::WorkerPool* pool = nullptr;
@@ -23,11 +25,13 @@ struct EtcdServiceOptions {
 };
 
 // Adds the methods. `loop`, `service` and `node` outlive every call.
-void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node, EtcdServiceOptions options);
+void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
+                       EtcdServiceOptions options);
 // Everything that is not gRPC.
 base::Awaitable<void> serve_etcd_http(Node& node, std::shared_ptr<net::Exchange> exchange);
 
 // Parts, in files of their own.
-void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node, const EtcdServiceOptions& options);
+void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node,
+                       const EtcdServiceOptions& options);
 
 }  // namespace kvstore

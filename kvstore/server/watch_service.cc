@@ -51,8 +51,14 @@ void append_event(std::string* out, const Event& event, bool previous) {
 
 class WatchSession final : public WatchSink, public std::enable_shared_from_this<WatchSession> {
   public:
-    WatchSession(base::Loop& loop, Node& node, std::shared_ptr<net::GrpcStream> stream, EtcdServiceOptions options)
-        : loop_(loop), node_(node), stream_(std::move(stream)), options_(std::move(options)), leader_check_(loop), progress_(loop) {}
+    WatchSession(base::Loop& loop, Node& node, std::shared_ptr<net::GrpcStream> stream,
+                 EtcdServiceOptions options)
+        : loop_(loop),
+          node_(node),
+          stream_(std::move(stream)),
+          options_(std::move(options)),
+          leader_check_(loop),
+          progress_(loop) {}
 
     // All of the session's life; on the store loop.
     static base::Awaitable<void> run(std::shared_ptr<WatchSession> self) {
@@ -68,7 +74,8 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
             pb::WatchRequest request;
             if (!request.ParseFromString(**message)) {
                 self->close();
-                co_return self->stream_->finish(base::invalid_argument("the request's message cannot be read"));
+                co_return self->stream_->finish(
+                    base::invalid_argument("the request's message cannot be read"));
             }
             self->handle(request);
         }
@@ -86,7 +93,8 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         std::string events;
         for (std::size_t i = 0; i < batch.events.size(); ++i) {
             // Only a watch that asked for it gets a revision in more than one piece.
-            if (watch.fragment && events.size() >= kFragmentBytes) send_events(it->second, batch.revision, std::exchange(events, {}), true);
+            if (watch.fragment && events.size() >= kFragmentBytes)
+                send_events(it->second, batch.revision, std::exchange(events, {}), true);
             append_event(&events, *batch.events[i], watch.previous);
         }
         send_events(it->second, batch.revision, std::move(events), false);
@@ -118,7 +126,8 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
     void start_timers() {
         if (!stream_->metadata("hasleader").empty()) {
             leader_check_.every(base::Millis(500), [this] {
-                if (node_.replica().leader() != raft::kNobody) return static_cast<void>(leaderless_ = base::Millis(0));
+                if (node_.replica().leader() != raft::kNobody)
+                    return static_cast<void>(leaderless_ = base::Millis(0));
                 leaderless_ += base::Millis(500);
                 if (leaderless_ < options_.leader_patience) return;
                 close();
@@ -127,7 +136,8 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         }
         progress_.every(options_.progress_interval, [this] {
             for (auto& [id, watch] : watches_) {
-                if (watch.progress && !watch.told_since_tick && node_.hub().synced(watch.hub_id)) send_progress(id);
+                if (watch.progress && !watch.told_since_tick && node_.hub().synced(watch.hub_id))
+                    send_progress(id);
                 watch.told_since_tick = false;
             }
         });
@@ -136,7 +146,8 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
     void close() {
         leader_check_.cancel();
         progress_.cancel();
-        for (const auto& [hub_id, id] : by_hub_id_) node_.hub().remove(hub_id);
+        for (const auto& [hub_id, id] : by_hub_id_)
+            node_.hub().remove(hub_id);
         by_hub_id_.clear();
         watches_.clear();
     }
@@ -157,8 +168,10 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         response.set_created(true);
         std::int64_t id = request.watch_id();
         std::string refused;
-        if (request.start_revision() < 0) refused = "etcdserver: mvcc: required revision is a future revision";
-        if (id != 0 && watches_.contains(id)) refused = "mvcc: duplicate watch ID provided on the WatchStream";
+        if (request.start_revision() < 0)
+            refused = "etcdserver: mvcc: required revision is a future revision";
+        if (id != 0 && watches_.contains(id))
+            refused = "mvcc: duplicate watch ID provided on the WatchStream";
         if (!refused.empty()) {
             node_.fill_header(response.mutable_header());
             response.set_watch_id(-1);
@@ -167,7 +180,8 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
             return send(response);
         }
         if (id == 0) {
-            while (watches_.contains(next_id_)) ++next_id_;
+            while (watches_.contains(next_id_))
+                ++next_id_;
             id = next_id_++;
         }
         WatchHub::Request watch;
@@ -251,7 +265,8 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
 
     void wait_until_drained() {
         if (std::exchange(waiting_, true)) return;
-        boost::asio::co_spawn(loop_.context(), drain(shared_from_this()), [](std::exception_ptr) {});
+        boost::asio::co_spawn(loop_.context(), drain(shared_from_this()),
+                              [](std::exception_ptr) {});
     }
 
     static base::Awaitable<void> drain(std::shared_ptr<WatchSession> self) {
@@ -275,10 +290,13 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
 
 }  // namespace
 
-void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node, const EtcdServiceOptions& options) {
-    service.streaming("/etcdserverpb.Watch/Watch", [&loop, &node, options](std::shared_ptr<net::GrpcStream> stream) {
-        return WatchSession::run(std::make_shared<WatchSession>(loop, node, std::move(stream), options));
-    });
+void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node,
+                       const EtcdServiceOptions& options) {
+    service.streaming("/etcdserverpb.Watch/Watch",
+                      [&loop, &node, options](std::shared_ptr<net::GrpcStream> stream) {
+                          return WatchSession::run(std::make_shared<WatchSession>(
+                              loop, node, std::move(stream), options));
+                      });
 }
 
 }  // namespace kvstore

@@ -1,5 +1,7 @@
 #include "raft/core/core.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 

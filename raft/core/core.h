@@ -212,6 +212,7 @@ class Core {
     void become_leader();
     bool handle_terms(Message& m);
     void handle_vote_request(const Message& m);
+    bool yields_to(const Message& m);
     void handle_vote_response(const Message& m);
     void handle_timeout_now(const Message& m);
     void count_votes();

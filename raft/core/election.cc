@@ -94,7 +94,7 @@ void Core::become_candidate(bool force) {
     leader_lost_ = false;
     hard_ = {hard_.term + 1, options_.id};
     votes_.clear();  // the own one counts when it is durable
-    reset_election_timer(options_.election_ticks, 2 * options_.election_ticks);
+    reset_election_timer(options_.election_ticks / 2, options_.election_ticks);
     request_votes(MessageType::kVote, hard_.term, force);
 }
 
@@ -178,11 +178,22 @@ bool Core::handle_terms(Message& m) {
     return false;
 }
 
+// Two that ask for pre-votes at the same moment would both go on and split the vote. The one with
+// the lower id steps back; the other mostly refuses (not always: it may be unable to win itself).
+bool Core::yields_to(const Message& m) {
+    const bool equal = m.index == log_.last_index() && m.log_term == log_.last_term();
+    if (equal && m.from < options_.id && random_.chance(3, 4)) return false;
+    become_follower(hard_.term, kNobody);
+    reset_election_timer(2 * options_.heartbeat_ticks, 4 * options_.heartbeat_ticks);
+    return true;
+}
+
 void Core::handle_vote_request(const Message& m) {
     const bool pre = m.type == MessageType::kPreVote;
     const bool free_vote = hard_.vote == m.from || (hard_.vote == kNobody && leader_ == kNobody) ||
                            (pre && m.term > hard_.term);
-    const bool grant = free_vote && log_.is_up_to_date({m.index, m.log_term});
+    bool grant = free_vote && log_.is_up_to_date({m.index, m.log_term});
+    if (pre && grant && role_ == Role::kPreCandidate) grant = yields_to(m);
     Message answer = make(pre ? MessageType::kPreVoteResponse : MessageType::kVoteResponse, m.from);
     answer.reject = !grant;
     if (grant) answer.term = m.term;

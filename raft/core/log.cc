@@ -1,5 +1,7 @@
 #include "raft/core/log.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/check.h"

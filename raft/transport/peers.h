@@ -45,7 +45,8 @@ class Peers {
     // `handler` outlives the Peers or calls stop() before it goes.
     virtual void start(PeerHandler* handler) = 0;
     virtual void stop() = 0;
-    // Whom to talk to from now on. Connections to others are closed.
+    // Whom to talk to from now on. Connections to others are closed, but for those on which a
+    // member that we do not know of yet talks to us: they carry our answers.
     virtual void set_peers(std::vector<PeerAddress> peers) = 0;
     // To message.to. Never blocks; what a bounded queue cannot take is dropped, with an
     // on_unreachable() later.

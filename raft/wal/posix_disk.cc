@@ -76,9 +76,9 @@ class Writer {
         if (fd < 0) return failed("open " + path).error();
         if (is_new) directory_changed_ = true;
         if (open_.size() >= 8) {
-            const auto idle =
-                std::find_if(open_.begin(), open_.end(),
-                             [this](const auto& file) { return dirty_.count(file.first) == 0; });
+            const auto idle = std::find_if(open_.begin(), open_.end(), [this](const auto& file) {
+                return dirty_.count(file.first) == 0;
+            });
             if (idle != open_.end()) {
                 ::close(idle->second);
                 open_.erase(idle);

@@ -1,5 +1,5 @@
 #pragma once
-// The write-ahead log's bytes; docs/wal-format.md describes them for readers. Pure.
+// The write-ahead log's bytes. Pure.
 //
 // A segment file "<sequence, 16 hex digits>.wal" is a header and records up to a record of length 0
 // or the end. Every record and header is checksummed with the segment's sequence number in the

@@ -1,5 +1,7 @@
 #include "raft/wal/wal.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 

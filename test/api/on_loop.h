@@ -25,8 +25,8 @@ inline void on_loop(base::Loop& loop, std::function<base::Awaitable<void>()> bod
     finished.get();
 }
 
-// Waits until `true_now` holds; false after `limit`. The function must be trivial to destroy (capture
-// by reference): GCC 12 may destroy it twice.
+// Waits until `true_now` holds; false after `limit`. The function must be trivial to destroy
+// (capture by reference): GCC 12 may destroy it twice.
 template <class F>
 base::Awaitable<bool> eventually(F true_now, base::Millis limit = base::Millis(10 * 1000)) {
     static_assert(std::is_trivially_destructible_v<F>);

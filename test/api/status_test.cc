@@ -42,7 +42,7 @@ TEST(Status, InvalidTellsEachField) {
     EXPECT_EQ(api::invalid(pod, "x", {FieldError::required("spec.containers", "")}).message,
               R"(Pod "x" is invalid: spec.containers: Required value)");
     const auto e = api::invalid(
-        {"apps/v1", "Deployment"}, "x",
+        api::TypeMeta{"apps/v1", "Deployment"}, "x",
         {FieldError::invalid("a", "b\"c", "must not"),
          FieldError::invalid("n", -1, "must be positive"),
          FieldError::not_supported("p", "x", {"a", "b"}), FieldError::duplicate("d", "v"),

@@ -1,0 +1,153 @@
+// What goes wrong in the simulated cluster.
+
+#include <fmt/format.h>
+
+#include "raft/core/core.h"
+#include "test/sim/cluster.h"
+
+namespace sim {
+
+void Cluster::fault_loop() {
+    if (!faults_) return;
+    world_.after(world_.random.between(50, 900) * kMilli, [this] {
+        if (!faults_) return;
+        one_fault();
+        fault_loop();
+    });
+}
+
+void Cluster::one_fault() {
+    base::Random& random = world_.random;
+    switch (random.below(16)) {
+        case 0:
+        case 1:
+        case 2:
+            if (Node* node = random.chance(1, 3) && leader() ? leader() : pick(true)) crash(*node);
+            return;
+        case 3:
+            if (!random.chance(1, 4)) return;
+            world_.trace("power failure");
+            for (auto& [id, node] : nodes_)
+                crash(*node);
+            return;
+        case 4:
+        case 5:
+        case 6:
+            for (auto& [id, node] : nodes_)
+                if (!node->up() && !node->removed && random.chance(2, 3)) start(*node);
+            return;
+        case 7:
+        case 8:
+            return partition();
+        case 9:
+            world_.trace("heal the network");
+            return net_.heal();
+        case 10:
+            return net_.set_chances(random.below(4) * 5, random.below(3) * 5, 200,
+                                    random.chance(1, 4) ? 150000 : 3000);
+        case 11:
+            if (Node* node = pick(true)) {
+                node->paused_until = world_.now() + random.between(10, 2000) * kMilli;
+                world_.trace(fmt::format("pause {}", node->id));
+                World::cover("pauses");
+            }
+            return;
+        case 12:
+            if (Node* node = pick(true)) {
+                const bool slow = random.chance(1, 2);
+                node->disk->set_speed(slow ? 5000 : 100, slow ? 400000 : 2000);
+            }
+            return;
+        case 13:
+            // The moment that matters: applied here, durable only elsewhere.
+            for (auto& [id, node] : nodes_)
+                if (node->up() &&
+                    node->machine->applied().index > node->replica->core().log().stable()) {
+                    World::cover("crashes with the state ahead of the log");
+                    return crash(*node);
+                }
+            if (Node* lead = leader()) lead->disk->set_speed(50000, 400000);
+            return;
+        default:
+            if (random.chance(1, 4)) return transfer();
+            return change_members();
+    }
+}
+
+void Cluster::partition() {
+    base::Random& random = world_.random;
+    net_.heal();
+    const bool one_way = random.chance(1, 3);
+    world_.trace(one_way ? "one-way partition" : "partition");
+    World::cover(one_way ? "one-way partitions" : "partitions");
+    std::map<raft::NodeId, bool> side;
+    for (auto& [id, node] : nodes_)
+        side[id] = random.chance(1, 2);
+    if (Node* lead = leader(); lead != nullptr && random.chance(1, 2))
+        for (auto& [id, s] : side)
+            s = id == lead->id;
+    for (auto& [a, side_a] : side)
+        for (auto& [b, side_b] : side)
+            if (side_a != side_b && (!one_way || side_a)) net_.block(a, b);
+}
+
+void Cluster::transfer() {
+    Node* node = pick(true);
+    if (node == nullptr) return;
+    Node* target = pick(true);
+    node->replica->transfer_leadership(
+        world_.random.chance(1, 3) ? raft::kNobody : target->id,
+        [](base::Status status) { World::cover(status ? "transfers done" : "transfers refused"); });
+}
+
+void Cluster::change_members() {
+    Node* node = pick(true);
+    if (node == nullptr || changing_) return;
+    base::Random& random = world_.random;
+    const std::vector<kvstore::Member> members = node->replica->members();
+    kvstore::MembershipChange change;
+    using Kind = kvstore::MembershipChange::Kind;
+    bool learner = false;
+    for (const kvstore::Member& m : members)
+        learner = learner || m.learner;
+    const std::uint64_t what = learner && random.chance(1, 2) ? 2 : random.below(4);
+    if (what < 2 && members.size() < 5) {
+        change.kind = what == 0 ? Kind::kAddLearner : Kind::kAddVoter;
+        auto fresh = std::make_unique<Node>();
+        fresh->id = raft::NodeId(++last_id_);
+        fresh->disk = std::make_unique<SimDisk>(world_);
+        change.member = {fresh->id, fmt::format("m{}", last_id_), {}, {}, what == 0};
+        Node& added = *fresh;
+        nodes_[added.id] = std::move(fresh);
+        start(added);
+    } else if (what == 2) {
+        change.kind = Kind::kPromote;
+        for (const kvstore::Member& m : members)
+            if (m.learner) change.member.id = m.id;
+    } else if (members.size() > 2) {
+        change.kind = Kind::kRemove;
+        change.member.id = members[random.below(members.size())].id;
+    } else {
+        return;
+    }
+    world_.trace(
+        fmt::format("change of members {} {}", static_cast<int>(change.kind), change.member.id));
+    changing_ = true;
+    world_.after(4 * kSecond, [this] { changing_ = false; });
+    node->replica->change_membership(
+        change, [this, change](base::Result<std::vector<kvstore::Member>> result) {
+            changing_ = false;
+            if (!result) return World::cover("membership changes refused");
+            World::cover(
+                fmt::format("membership changes of kind {}", static_cast<int>(change.kind)));
+            if (change.kind != Kind::kRemove) return;
+            // Its operator switches it off a little later.
+            world_.after(500 * kMilli, [this, id = change.member.id] {
+                Node& gone = *nodes_.at(id);
+                crash(gone);
+                gone.removed = true;
+            });
+        });
+}
+
+}  // namespace sim

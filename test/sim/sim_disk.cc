@@ -1,0 +1,92 @@
+#include "test/sim/sim_disk.h"
+
+#include <algorithm>
+
+namespace sim {
+
+constexpr std::uint64_t kSector = 512;
+
+base::Result<std::vector<std::string>> SimDisk::list() {
+    std::vector<std::string> out;
+    for (const auto& [name, bytes] : files_)
+        out.push_back(name);
+    return out;
+}
+
+base::Result<std::string> SimDisk::read(const std::string& name, std::uint64_t offset,
+                                        std::uint64_t length) {
+    const auto it = files_.find(name);
+    if (it == files_.end()) return base::not_found(name);
+    if (offset >= it->second.size()) return std::string();
+    return it->second.substr(offset, length);
+}
+
+void SimDisk::submit(raft::DiskBatch batch, base::UniqueFunction<void()> done) {
+    queue_.push_back({std::move(batch), std::move(done)});
+    start_next();
+}
+
+void SimDisk::start_next() {
+    if (!job_.empty() || queue_.empty()) return;
+    do {
+        job_.push_back(std::move(queue_.front()));
+        queue_.pop_front();
+    } while (!queue_.empty() && !queue_.front().batch.barrier);
+    if (job_.size() > 1) World::cover("group commits");
+    world_.after(world_.random.between(low_, high_), [this, e = epoch_] { finished(e); });
+}
+
+void SimDisk::put(const raft::DiskBatch::Write& write, std::uint64_t from, std::uint64_t to) {
+    std::string& file = files_[write.name];
+    if (file.size() < write.offset + to) file.resize(write.offset + to);
+    file.replace(write.offset + from, to - from, write.data, from, to - from);
+}
+
+void SimDisk::finished(std::uint64_t epoch) {
+    if (epoch != epoch_) return;
+    std::vector<Waiting> job;
+    job.swap(job_);
+    for (const Waiting& w : job)
+        for (const auto& create : w.batch.creates)
+            files_[create.name].resize(create.bytes);
+    for (const Waiting& w : job)
+        for (const auto& write : w.batch.writes)
+            put(write, 0, write.data.size());
+    for (const Waiting& w : job)
+        for (const auto& name : w.batch.removes)
+            files_.erase(name);
+    start_next();
+    for (Waiting& w : job) {
+        if (epoch != epoch_) return;
+        if (w.done) w.done();
+    }
+}
+
+void SimDisk::crash_batch(const raft::DiskBatch& batch) {
+    base::Random& random = world_.random;
+    const std::uint64_t mode = random.below(4);  // 0: nothing, 1: all, otherwise a mixture
+    if (mode == 0) return;
+    for (const auto& create : batch.creates)
+        if (mode == 1 || random.chance(2, 3)) files_[create.name].resize(create.bytes);
+    for (const auto& write : batch.writes) {
+        if (files_.count(write.name) == 0 && mode != 1 && random.chance(1, 2)) continue;
+        std::uint64_t at = 0;
+        while (at < write.data.size()) {
+            const std::uint64_t in_sector = kSector - (write.offset + at) % kSector;
+            const std::uint64_t end = std::min<std::uint64_t>(write.data.size(), at + in_sector);
+            if (mode == 1 || random.chance(1, 2)) put(write, at, end);
+            at = end;
+        }
+    }
+    World::cover("batches torn by a crash");
+}
+
+void SimDisk::crash() {
+    ++epoch_;
+    for (const Waiting& w : job_)
+        crash_batch(w.batch);
+    job_.clear();
+    queue_.clear();
+}
+
+}  // namespace sim
