@@ -19,6 +19,10 @@ bool same(const Message& a, const Message& b) {
     return google::protobuf::util::MessageDifferencer::Equals(a, b);
 }
 
+bool equivalent(const Message& a, const Message& b) {
+    return google::protobuf::util::MessageDifferencer::Equivalent(a, b);
+}
+
 std::string stable_bytes(const Message& message) {
     std::string out;
     {

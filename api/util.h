@@ -14,6 +14,9 @@ std::chrono::system_clock::time_point wall_now();
 
 // Field by field; an unset field and one that is set to its default differ.
 bool same(const Message& a, const Message& b);
+// The same, but that an unset field and one set to its default are equal: whether a status that was
+// computed says anything new.
+bool equivalent(const Message& a, const Message& b);
 
 // Bytes that are equal for equal messages in one build of the program: maps in the order of keys.
 std::string stable_bytes(const Message& message);

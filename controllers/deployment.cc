@@ -359,7 +359,7 @@ base::Task<void> Deployments::report(DeploymentPtr d, ReplicaSets all, ReplicaSe
         const auto wait = std::chrono::ceil<base::Millis>(*deadline - api::wall_now());
         queue().add_after(api::key_of(*d), std::max(wait, base::Millis(0)) + base::Millis(1000));
     }
-    if (api::same(*next, *d)) co_return base::Status();
+    if (api::equivalent(*next, *d)) co_return base::Status();
     CO_TRY_VOID(co_await client_->update_status<Deployment>(std::move(next)));
     co_return base::Status();
 }

@@ -97,7 +97,7 @@ class EndpointsController final : public ServiceController {
         (*m->mutable_labels())[kManagedByLabel] = "endpoint-controller";
         if (is_headless(*service)) (*m->mutable_labels())[kHeadless] = "";
         *next->mutable_subsets() = subsets_of(*service, selected(*service));
-        if (current != nullptr && api::same(*next, *current)) co_return base::Status();
+        if (current != nullptr && api::equivalent(*next, *current)) co_return base::Status();
         if (current == nullptr) {
             CO_TRY_VOID(co_await client_->create<Endpoints>(std::move(next)));
         } else {
@@ -172,7 +172,7 @@ class SliceController final : public ServiceController {
             }
             const auto had = i < current.size() ? current[i] : nullptr;
             auto next = over(had, *service, std::move(wanted[i]));
-            if (had != nullptr && api::same(*next, *had)) continue;
+            if (had != nullptr && api::equivalent(*next, *had)) continue;
             if (had == nullptr) {
                 CO_TRY_VOID(co_await client_->create<EndpointSlice>(std::move(next)));
                 // The cache must have it before the next round, or there would be two.

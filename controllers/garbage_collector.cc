@@ -171,6 +171,8 @@ class GarbageCollector final : public api::Controller {
         const auto kind = kind_of(owner);
         // What is not known here may well exist.
         if (kind == std::string::npos) co_return Owner::kSolid;
+        // An owner in a namespace for an object in none: nobody can say which is meant.
+        if (monitors_[kind]->resource().namespaced && ns.empty()) co_return Owner::kSolid;
         auto found = cached(owner, ns);
         if (found == nullptr) {
             if (gone_.count(owner.uid()) != 0) co_return Owner::kGone;

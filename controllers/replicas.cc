@@ -263,7 +263,7 @@ base::Task<void> ReplicaController::report(std::string key, api::ObjectPtr owner
         queue().add_after(key, std::min<base::Millis>(wish.min_ready, std::chrono::seconds(60)) +
                                    base::Millis(50));
     auto next = with_status(*owner, status);
-    if (api::same(*next, *owner)) co_return base::Status();
+    if (api::equivalent(*next, *owner)) co_return base::Status();
     api::ObjectPtr plain = std::move(next);
     CO_TRY_VOID(co_await client_->update(resource_, std::move(plain), std::string("status")));
     co_return base::Status();
