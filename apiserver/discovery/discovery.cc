@@ -172,6 +172,12 @@ const GroupVersion* find_group_version(std::string_view group, std::string_view 
 
 bool serve_openapi(RequestContext& context, std::string_view path) {
     if (path == "/openapi/v2") {
+        const auto accept = context.exchange->header("accept");
+        if (accept.find("com.github.proto-openapi.spec.v2") != std::string_view::npos) {
+            respond_json(context, 200, document("v2pb", [] { return api::openapi_v2_protobuf(); }),
+                         "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+            return true;
+        }
         respond_json(context, 200, document("v2", [] { return api::openapi_v2_json(); }));
         return true;
     }

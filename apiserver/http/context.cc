@@ -133,6 +133,9 @@ base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view 
         if (!out.object->ParseFromArray(envelope->raw.data(),
                                         static_cast<int>(envelope->raw.size())))
             return api::bad_request(fmt::format("the body is not a protobuf {}", expected.kind));
+        // Go writes zero values, too: the same object must not look different for it.
+        if (auto canonical = api::canonicalize(out.object.get()); !canonical)
+            return api::bad_request(canonical.error().message);
         return out;
     }
     api::JsonProblems problems;
