@@ -165,16 +165,7 @@ class LocalClient final : public api::Client {
         auto make = [this, r = &resource, ns = std::move(ns), name = std::move(name), type,
                      body = std::move(body), sub = std::move(subresource)] {
             const api::TypeMeta meta{r->api_version(), std::string(r->kind)};
-            Registry::Transform change =
-                [type, body,
-                 meta](const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
-                std::vector<std::string> problems;
-                TRY(auto out, apply_patch(current, meta, type, body, &problems));
-                auto* m = api::mutable_meta(out.get());
-                if (m->resourceversion() == api::meta_of(current).resourceversion())
-                    m->clear_resourceversion();
-                return out;
-            };
+            auto change = patch_with(meta, type, body, nullptr);
             return server_.registry().update(*r, ns, name, sub, std::move(change), context());
         };
         co_return co_await on_api_loop<api::ObjectPtr>(&server_.loop(), std::move(make));
@@ -205,7 +196,6 @@ class LocalClient final : public api::Client {
                                       std::string name) {
         CO_TRY(auto found, co_await server_.registry().get(*r, std::move(ns), std::move(name)));
         auto object = found->object();
-        if (!object) co_return base::internal_error("the stored object cannot be read");
         co_return object;
     }
 
@@ -218,7 +208,7 @@ class LocalClient final : public api::Client {
         CO_TRY(auto page, co_await list_objects(server_.registry(), std::move(query)));
         api::List out;
         for (const auto& item : page.items)
-            if (auto object = item->object()) out.items.push_back(std::move(object));
+            out.items.push_back(item->object());
         out.resource_version = std::to_string(page.revision);
         out.continue_token = std::move(page.continue_token);
         co_return out;
@@ -273,16 +263,10 @@ class LocalClient final : public api::Client {
         query.resource = r;
         query.namespace_name = std::move(ns);
         query.options = std::move(which);
-        CO_TRY(auto page, co_await list_objects(server_.registry(), std::move(query)));
-        for (const auto& item : page.items) {
-            const auto object = item->object();
-            if (!object) continue;
-            const auto& m = api::meta_of(*object);
-            auto removed = co_await do_remove(r, m.namespace_(), m.name(), options);
-            if (!removed && removed.error().code != base::Code::kNotFound)
-                co_return removed.error();
-        }
-        co_return base::Status();
+        RemoveOptions remove;
+        remove.options = std::move(options);
+        co_return co_await remove_collection(server_.registry(), std::move(query),
+                                             std::move(remove), context());
     }
 
     ApiServer& server_;

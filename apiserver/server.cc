@@ -17,7 +17,7 @@ ApiServer::ApiServer(base::Loop& loop, std::shared_ptr<kvstore::Client> store,
       store_(std::move(store)),
       options_(std::move(options)),
       caches_(loop, *store_),
-      registry_(loop, *store_, caches_),
+      registry_(*store_, caches_),
       authorizer_(caches_),
       tasks_(loop) {
     authenticator_.allow_anonymous = options_.anonymous;
@@ -118,6 +118,21 @@ base::Status ApiServer::authorize(const RequestContext& context) const {
     return api::forbidden(qualified, info.name, why);
 }
 
+void ApiServer::count_request(const RequestContext& context) {
+    // Only what the resource table knows becomes a label: a client must not be able to make series.
+    static constexpr std::string_view kVerbs[] = {"create", "delete", "deletecollection", "get",
+                                                  "list",   "patch",  "update",           "watch"};
+    const auto known = std::find(std::begin(kVerbs), std::end(kVerbs), context.info.verb);
+    const std::string_view verb = known == std::end(kVerbs) ? "other" : *known;
+    auto& counter = requests_[{context.resource, verb}];
+    if (counter == nullptr)
+        counter = &base::metrics().counter(
+            "apiserver_request_total", "Requests by verb and resource.",
+            {{"verb", std::string(verb)},
+             {"resource", context.resource == nullptr ? "" : context.resource->qualified()}});
+    counter->add();
+}
+
 base::Awaitable<void> ApiServer::serve(std::shared_ptr<net::Exchange> exchange) {
     static auto& latency =
         base::metrics().histogram("apiserver_request_duration_seconds",
@@ -128,11 +143,7 @@ base::Awaitable<void> ApiServer::serve(std::shared_ptr<net::Exchange> exchange) 
     context->exchange = exchange;
     auto done = co_await dispatch(context);
     if (!done) respond_error(*context, done.error());
-    base::metrics()
-        .counter("apiserver_request_total", "Requests by verb and resource.",
-                 {{"verb", context->info.verb},
-                  {"resource", context->resource ? std::string(context->resource->plural) : ""}})
-        .add();
+    count_request(*context);
     if (context->info.verb != "watch")
         latency.observe(
             std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());

@@ -3,6 +3,7 @@
 // behind, a kvstore::Client underneath. Any number of them serve one store side by side.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "apiserver/http/context.h"
 #include "apiserver/registry/registry.h"
 #include "base/coro.h"
+#include "base/metrics.h"
 #include "kvstore/client.h"
 #include "net/server.h"
 
@@ -80,6 +82,7 @@ class ApiServer {
     base::Status authorize(const RequestContext& context) const;
     base::Task<void> serve_other(std::shared_ptr<RequestContext> context);
     base::Awaitable<void> bootstrap();
+    void count_request(const RequestContext& context);
 
     base::Loop& loop_;
     std::shared_ptr<kvstore::Client> store_;
@@ -91,6 +94,7 @@ class ApiServer {
     base::TaskGroup tasks_;
     std::unique_ptr<net::Server> http_;
     std::vector<std::weak_ptr<CacheWatch>> watches_;
+    std::map<std::pair<const api::ResourceInfo*, std::string_view>, base::Counter*> requests_;
     bool bootstrapped_ = false;
     bool stopping_ = false;
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The store beside etcd: three members each, the same h2load, the same run, on loopback without TLS.
 
-    tools/dev bench [--requests N]
+    tools/dev bench [--scale 0.5]
 
 Prints a table. Figures depend on the machine; only the two columns of one run compare.
 """

@@ -14,7 +14,8 @@ namespace controllers {
 
 // Of one slice, as upstream's default.
 inline constexpr int kMaxEndpointsPerSlice = 100;
-// Of an Endpoints object; what is beyond is left out and annotated.
+// Of an Endpoints object; what is beyond is left out. (Upstream annotates it so; this does not
+// yet.)
 inline constexpr int kMaxAddresses = 1000;
 
 using PodList = std::vector<api::Ptr<api::core::Pod>>;

@@ -63,11 +63,12 @@ inline base::Error leader_changed() {
 inline base::Error stopped() {
     return base::unavailable("etcdserver: server stopped");
 }
+inline base::Error timeout_leader_failed() {
+    return base::unavailable(
+        "etcdserver: request timed out, possibly due to previous leader failure");
+}
 inline base::Error timeout() {
     return base::unavailable("etcdserver: request timed out");
-}
-inline base::Error member_not_found() {
-    return base::not_found("etcdserver: member not found");
 }
 inline base::Error bad_leader_transferee() {
     return {base::Code::kFailedPrecondition, "etcdserver: bad leader transferee"};

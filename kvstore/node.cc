@@ -167,20 +167,19 @@ void Node::lease_revoke(pb::LeaseRevokeRequest request, Done<pb::LeaseRevokeResp
     propose<pb::LeaseRevokeResponse>(std::move(command), std::move(done));
 }
 
-const Member* Node::leader_member() {
-    members_ = replica_.members();
-    for (const auto& member : members_)
-        if (member.id == replica_.leader() && member.id != replica_.id()) return &member;
-    return nullptr;
+std::optional<Member> Node::leader_member() const {
+    for (auto& member : replica_.members())
+        if (member.id == replica_.leader() && member.id != replica_.id()) return member;
+    return std::nullopt;
 }
 
 namespace {
 
 // Passes a call on to the leader and reads its answer.
 template <class T, class Request>
-void ask(const Node::Options& options, const Member* leader, const char* path,
+void ask(const Node::Options& options, const std::optional<Member>& leader, const char* path,
          const Request& request, Done<T> done) {
-    if (leader == nullptr) return done(errors::no_leader());
+    if (!leader) return done(errors::no_leader());
     if (!options.ask_leader) return done(errors::not_leader());
     options.ask_leader(*leader, path, request.SerializeAsString(),
                        [d = std::move(done)](base::Result<std::string> bytes) mutable {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/function.h"
@@ -91,7 +92,8 @@ class Node {
     // Runs `read` once what it sees is linearizable.
     void after_read_index(base::UniqueFunction<void(base::Status)> read);
     bool leads_with_leases() const { return machine_.lessor().primary(); }
-    const Member* leader_member();
+    // The member that leads, when it is another one.
+    std::optional<Member> leader_member() const;
     void tick();
     void scrub();
 
@@ -102,7 +104,6 @@ class Node {
     base::Timer tick_;
     base::Timer scrub_;
     bool pumping_ = false;
-    std::vector<Member> members_;
     std::vector<base::UniqueFunction<void()>> after_scrub_;
     std::shared_ptr<bool> alive_;  // what is posted checks it
 };

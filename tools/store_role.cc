@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "kvstore/local_client.h"
 #include "kvstore/node.h"
 #include "kvstore/replica/host.h"
@@ -107,6 +108,12 @@ struct StoreRole::Impl {
                                          std::string message, kvstore::Done<std::string> done) {
             ask(leader, std::move(path), message, std::move(done));
         };
+        host->replica().on_storage_state([](const base::Status& state) {
+            if (state)
+                LOG_INFO("store", "the disk takes writes again");
+            else
+                LOG_ERROR("store", "writes wait for the disk: {}", state.error().message);
+        });
         node = std::make_unique<kvstore::Node>(loop, *machine, host->replica(),
                                                std::move(node_options));
         return listen();

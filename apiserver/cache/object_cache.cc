@@ -33,32 +33,46 @@ api::TypeMeta type_meta(const api::ResourceInfo& r) {
 
 }  // namespace
 
+std::shared_ptr<const Cached> Cached::make(const api::ResourceInfo& resource, std::string key,
+                                           std::int64_t revision, std::string bytes) {
+    std::shared_ptr<const Cached> out(
+        new Cached(resource, std::move(key), revision, std::move(bytes)));
+    if (out->decode()) return out;
+    LOG_ERROR("apiserver", "{} at revision {} is not a {}", out->key_, revision,
+              resource.message_name);
+    return nullptr;
+}
+
+std::shared_ptr<const Cached> Cached::at(std::int64_t revision) const {
+    return std::shared_ptr<const Cached>(new Cached(resource_, key_, revision, bytes_));
+}
+
+api::ObjectPtr Cached::decode() const {
+    auto envelope = api::decode_envelope(bytes_);
+    std::unique_ptr<api::Message> message(resource_.prototype().New());
+    if (!envelope ||
+        !message->ParseFromArray(envelope->raw.data(), static_cast<int>(envelope->raw.size())))
+        return nullptr;
+    api::mutable_meta(message.get())->set_resourceversion(std::to_string(revision_));
+    return message;
+}
+
 api::ObjectPtr Cached::object() const {
-    return shared_once(&object_, [this]() -> api::ObjectPtr {
-        auto envelope = api::decode_envelope(bytes_);
-        std::unique_ptr<api::Message> message(resource_.prototype().New());
-        if (!envelope || !message->ParseFromArray(envelope->raw.data(),
-                                                  static_cast<int>(envelope->raw.size()))) {
-            LOG_ERROR("apiserver", "{} at revision {} is not a {}", key_, revision_,
-                      resource_.message_name);
-            return nullptr;
-        }
-        api::mutable_meta(message.get())->set_resourceversion(std::to_string(revision_));
-        return message;
+    return shared_once(&object_, [this] {
+        auto decoded = decode();
+        CHECK(decoded != nullptr, "{} was an object when it came", key_);
+        return decoded;
     });
 }
 
 net::SharedBytes Cached::json() const {
-    return shared_once(&json_, [this] {
-        const auto held = object();
-        return net::share(held ? api::to_json(*held, type_meta(resource_)) : std::string("null"));
-    });
+    return shared_once(
+        &json_, [this] { return net::share(api::to_json(*object(), type_meta(resource_))); });
 }
 
 net::SharedBytes Cached::protobuf() const {
     return shared_once(&protobuf_, [this] {
-        const auto held = object();
-        return net::share(held ? api::encode_envelope(type_meta(resource_), *held) : std::string());
+        return net::share(api::encode_envelope(type_meta(resource_), *object()));
     });
 }
 
@@ -110,26 +124,25 @@ void ObjectCache::apply(const kvstore::Event& event) {
     auto made = std::make_shared<CacheEvent>();
     made->revision = record->mod_revision;
     made->previous = find(event.key);
-    if (event.is_delete) {
-        if (!made->previous) return;
-        made->tombstone = std::make_shared<const Cached>(resource_, event.key, made->revision,
-                                                         made->previous->bytes());
-        objects_.erase(event.key);
-    } else {
-        made->object = std::make_shared<const Cached>(resource_, event.key, made->revision,
-                                                      std::string(record->value));
+    if (!event.is_delete)
+        made->object =
+            Cached::make(resource_, event.key, made->revision, std::string(record->value));
+    if (made->object) {
         objects_[event.key] = made->object;
+    } else {
+        // Deleted, or overwritten by something that is no object.
+        if (!made->previous) return;
+        made->tombstone = made->previous->at(made->revision);
+        objects_.erase(event.key);
     }
-    recent_bytes_ += event.record.size();
+    recent_bytes_ += made->shown().bytes().size();
     CacheEventPtr shared = std::move(made);
     recent_.push_back(shared);
     while (recent_.size() > kRecentEvents || recent_bytes_ > kRecentBytes) {
         const auto& oldest = recent_.front();
-        recent_bytes_ -= std::min(
-            recent_bytes_, (oldest->object ? oldest->object : oldest->tombstone)->bytes().size());
+        recent_bytes_ -= oldest->shown().bytes().size();
         complete_since_ = oldest->revision;
         recent_.pop_front();
-        if (recent_.empty()) recent_bytes_ = 0;
     }
     // A subscriber may leave while it is told.
     const std::vector<Subscriber*> subscribers = subscribers_;
@@ -147,12 +160,12 @@ void ObjectCache::progress(std::int64_t revision) {
 
 CacheSet::CacheSet(base::Loop& loop, kvstore::Client& store)
     : loop_(loop), store_(store), tasks_(loop) {
-    // The resource that is encoded in the store owns the cache of its prefix.
     for (const auto& r : api::all_resources()) {
         if (r.storage_prefix.empty()) continue;
-        auto& cache = caches_[std::string(r.storage_prefix) + "/"];
-        if (!cache || r.storage_version == r.api_version())
-            cache = std::make_unique<ObjectCache>(r);
+        const bool added =
+            caches_.emplace(std::string(r.storage_prefix) + "/", std::make_unique<ObjectCache>(r))
+                .second;
+        CHECK(added, "two resources are stored below {}", r.storage_prefix);
     }
 }
 
@@ -227,9 +240,8 @@ base::Task<std::int64_t> CacheSet::load() {
         for (auto& kv : *page.mutable_kvs()) {
             from = kv.key() + '\0';
             if (auto* cache = cache_of_key(kv.key()))
-                cache->load(std::make_shared<const Cached>(
-                    cache->resource(), std::move(*kv.mutable_key()), kv.mod_revision(),
-                    std::move(*kv.mutable_value())));
+                cache->load(Cached::make(cache->resource(), std::move(*kv.mutable_key()),
+                                         kv.mod_revision(), std::move(*kv.mutable_value())));
         }
         if (!page.more()) co_return at;
     }

@@ -24,12 +24,12 @@ namespace apiserver {
 // watchers.
 class Cached {
   public:
-    Cached(const api::ResourceInfo& resource, std::string key, std::int64_t revision,
-           std::string bytes)
-        : resource_(resource),
-          key_(std::move(key)),
-          revision_(revision),
-          bytes_(std::move(bytes)) {}
+    // Null when the bytes are no object of the resource (anybody may write below /registry):
+    // logged, and to the API it is not there.
+    static std::shared_ptr<const Cached> make(const api::ResourceInfo& resource, std::string key,
+                                              std::int64_t revision, std::string bytes);
+    // The same object as of another revision.
+    std::shared_ptr<const Cached> at(std::int64_t revision) const;
 
     const api::ResourceInfo& resource() const { return resource_; }
     // Its key in the store.
@@ -38,13 +38,22 @@ class Cached {
     std::int64_t revision() const { return revision_; }
     // As stored: upstream's protobuf envelope.
     const std::string& bytes() const { return bytes_; }
-    // With metadata.resourceVersion set. Null when the bytes are damaged (logged once).
+    // With metadata.resourceVersion set. Never null.
     api::ObjectPtr object() const;
     // Its JSON and its protobuf envelope as answers carry them.
     net::SharedBytes json() const;
     net::SharedBytes protobuf() const;
 
   private:
+    Cached(const api::ResourceInfo& resource, std::string key, std::int64_t revision,
+           std::string bytes)
+        : resource_(resource),
+          key_(std::move(key)),
+          revision_(revision),
+          bytes_(std::move(bytes)) {}
+    // Null when the bytes are none.
+    api::ObjectPtr decode() const;
+
     const api::ResourceInfo& resource_;
     std::string key_;
     std::int64_t revision_;
@@ -61,6 +70,9 @@ struct CacheEvent {
     CachedPtr previous;  // null: created
     // What a deletion shows: the last state with the deletion's revision.
     CachedPtr tombstone;
+
+    // What a client is shown of it.
+    const Cached& shown() const { return object ? *object : *tombstone; }
 };
 using CacheEventPtr = std::shared_ptr<const CacheEvent>;
 
@@ -95,7 +107,9 @@ class ObjectCache {
     void unsubscribe(Subscriber* subscriber) { std::erase(subscribers_, subscriber); }
 
     // The feed's side.
-    void load(CachedPtr object) { objects_[object->key()] = std::move(object); }
+    void load(CachedPtr object) {
+        if (object) objects_[object->key()] = std::move(object);
+    }
     void loaded(std::int64_t revision);
     void clear();
     void apply(const kvstore::Event& event);
@@ -123,8 +137,7 @@ class CacheSet {
     void start();
     base::Awaitable<void> stop();
 
-    // Resources that share a storage prefix (autoscaling/v1 and v2) share a cache. CHECKs that the
-    // resource is stored.
+    // CHECKs that the resource is stored.
     ObjectCache& of(const api::ResourceInfo& resource);
     // Loaded, and told of every revision up to this one.
     bool ready() const { return ready_; }

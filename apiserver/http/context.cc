@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "api/codec/envelope.h"
 #include "api/codec/json.h"
 #include "api/codec/yaml.h"
@@ -61,13 +63,6 @@ void respond_object(RequestContext& context, int status, const api::Message& obj
 }
 
 void respond_cached(RequestContext& context, const Cached& object) {
-    const bool same_version = context.resource->api_version() == object.resource().api_version();
-    if (!same_version) {
-        const auto held = object.object();
-        return respond_object(
-            context, 200, *held,
-            {context.resource->api_version(), std::string(context.resource->kind)});
-    }
     respond(context, 200, context.accepted.content_type(),
             context.accepted.format == Format::kProtobuf ? object.protobuf() : object.json());
 }
@@ -92,17 +87,6 @@ void respond_error(RequestContext& context, const base::Error& error) {
 
 namespace {
 
-// ?fieldValidation: Ignore, Warn (as when absent) or Strict.
-base::Status judge_unknown(RequestContext& context, const std::vector<std::string>& problems) {
-    if (problems.empty()) return {};
-    const auto mode = context.info.param("fieldValidation");
-    if (mode == "Ignore") return {};
-    if (mode == "Strict") return api::bad_request(api::strict_decoding_error(problems));
-    for (const auto& p : problems)
-        context.warnings.push_back(p);
-    return {};
-}
-
 base::Status check_kind(const api::TypeMeta& got, const api::TypeMeta& expected) {
     if (got.kind.empty() && got.api_version.empty()) return {};
     if (!got.kind.empty() && got.kind != expected.kind)
@@ -118,6 +102,18 @@ base::Status check_kind(const api::TypeMeta& got, const api::TypeMeta& expected)
 }
 
 }  // namespace
+
+base::Status judge_unknown(RequestContext& context, const api::JsonProblems& problems) {
+    const auto mode = context.info.param("fieldValidation");
+    if (problems.empty() || mode == "Ignore") return {};
+    if (mode == "Strict") return api::bad_request(api::strict_decoding_error(problems));
+    // A body may be looked at again when a write is repeated: it is warned of once.
+    for (const auto& p : problems)
+        if (std::find(context.warnings.begin(), context.warnings.end(), p) ==
+            context.warnings.end())
+            context.warnings.push_back(p);
+    return {};
+}
 
 base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view body,
                                       std::string_view message_name, api::TypeMeta expected) {

@@ -45,7 +45,10 @@ struct DecodedBody {
 };
 base::Result<DecodedBody> decode_body(RequestContext& context, std::string_view body,
                                       std::string_view message_name, api::TypeMeta expected);
-// JSON or YAML (or protobuf, for messages) of any shape, as a patch has it.
+// What ?fieldValidation says of unknown and duplicate fields: Ignore; Warn (as when absent), which
+// becomes warnings; Strict, which is a bad request.
+base::Status judge_unknown(RequestContext& context, const api::JsonProblems& problems);
+// From the body and the query, which may say the same things.
 base::Result<api::DeleteOptions> decode_delete_options(RequestContext& context,
                                                        std::string_view body);
 

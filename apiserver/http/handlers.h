@@ -46,6 +46,13 @@ base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& curr
                                                         api::TypeMeta type,
                                                         api::PatchType patch_type,
                                                         std::string_view body,
-                                                        std::vector<std::string>* problems);
+                                                        api::JsonProblems* problems);
+// The same as what Registry::update() is given. `judge` (or null) says what becomes of unknown
+// fields.
+Registry::Transform patch_with(api::TypeMeta type, api::PatchType patch_type, std::string body,
+                               std::function<base::Status(const api::JsonProblems&)> judge);
+// Removes all that the query selects.
+base::Task<void> remove_collection(Registry& registry, ListQuery query, RemoveOptions options,
+                                   WriteContext context);
 
 }  // namespace apiserver

@@ -86,10 +86,9 @@ base::Task<ListPage> list_at(Registry& registry, const api::ResourceInfo* resour
         for (int i = 0; i < answer->kvs_size(); ++i) {
             auto* kv = answer->mutable_kvs(i);
             from = kv->key() + '\0';
-            auto object = std::make_shared<const Cached>(registry.caches().of(*resource).resource(),
-                                                         kv->key(), kv->mod_revision(),
-                                                         std::move(*kv->mutable_value()));
-            if (!selection.matches(*object)) continue;
+            auto object = Cached::make(registry.caches().of(*resource).resource(), kv->key(),
+                                       kv->mod_revision(), std::move(*kv->mutable_value()));
+            if (!object || !selection.matches(*object)) continue;
             page.items.push_back(std::move(object));
             if (limit > 0 && static_cast<std::int64_t>(page.items.size()) == limit) {
                 const std::int64_t left = answer->count() - i - 1;
@@ -181,18 +180,6 @@ std::string list_meta_json(const ListPage& page) {
     return boost::json::serialize(meta);
 }
 
-// The object in another version of its group, where the request's is not the stored one.
-bool same_version(const RequestContext& context, const Cached& object) {
-    return context.resource->message_name == object.resource().message_name;
-}
-
-std::string item_json(const RequestContext& context, const Cached& object) {
-    if (same_version(context, object)) return *object.json();
-    const auto held = object.object();
-    return api::to_json(*held,
-                        {context.resource->api_version(), std::string(context.resource->kind)});
-}
-
 void respond_list(RequestContext& context, const ListPage& page) {
     std::vector<api::ObjectPtr> objects;
     if (context.accepted.as == "Table") {
@@ -219,7 +206,7 @@ void respond_list(RequestContext& context, const ListPage& page) {
             if (page.remaining > 0) meta->set_remainingitemcount(page.remaining);
             for (const auto& item : page.items) {
                 const auto held = item->object();
-                if (held) r->AddMessage(list.get(), d->FindFieldByNumber(2))->CopyFrom(*held);
+                r->AddMessage(list.get(), d->FindFieldByNumber(2))->CopyFrom(*held);
             }
             return respond_object(context, 200, *list, {version, kind});
         }
@@ -234,7 +221,7 @@ void respond_list(RequestContext& context, const ListPage& page) {
             const auto held = item->object();
             out += api::partial_metadata_json(*held);
         } else {
-            out += item_json(context, *item);
+            out += *item->json();
         }
     }
     out += "]}";
@@ -255,7 +242,6 @@ base::Task<void> handle_get(ApiServer& server, std::shared_ptr<RequestContext> c
                co_await server.registry().get(*context->resource, info.namespace_, info.name));
     }
     const auto held = object->object();
-    if (!held) co_return base::internal_error("the stored object cannot be read");
     if (context->accepted.as == "Table") {
         std::vector<api::ObjectPtr> one{held};
         const std::string meta =
@@ -354,8 +340,7 @@ base::Status send_item(RequestContext& context, const WatchItem& item, bool* fir
     } else if (bookmark) {
         body = net::share(api::to_json(*bookmark_object(context, item), type));
     } else {
-        body = same_version(context, *item.object) ? item.object->json()
-                                                   : net::share(item_json(context, *item.object));
+        body = item.object->json();
     }
     TRY_VOID(exchange.write(head));
     TRY_VOID(exchange.write(body));

@@ -107,7 +107,6 @@ bool Selection::matches(const Cached& object) const {
     if (!name_.empty() && !object.key().ends_with("/" + name_)) return false;
     if (labels_.empty() && fields_.empty()) return true;
     const auto held = object.object();
-    if (!held) return false;
     if (!labels_.matches(api::meta_of(*held).labels())) return false;
     return fields_.matches([&](std::string_view path) { return selectable_field(*held, path); });
 }

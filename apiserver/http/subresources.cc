@@ -96,7 +96,6 @@ base::Task<void> evict_pod(Registry& registry, std::string namespace_name, std::
     const auto& pods = api::resource_of<core::Pod>();
     CO_TRY(CachedPtr found, co_await registry.get(pods, namespace_name, name));
     const auto pod = api::as<core::Pod>(found->object());
-    if (!pod) co_return base::internal_error("the stored object cannot be read");
     // Ended pods and pods on their way out do not count against a budget.
     const bool ended = pod->status().phase() == "Succeeded" || pod->status().phase() == "Failed";
     if (!ended && !api::is_deleting(*pod) && pod->status().phase() != "Pending") {
@@ -204,7 +203,6 @@ base::Task<void> get_scale(ApiServer& server, std::shared_ptr<RequestContext> co
     CO_TRY(CachedPtr found, co_await server.registry().get(
                                 *context->resource, context->info.namespace_, context->info.name));
     const auto held = found->object();
-    if (!held) co_return base::internal_error("the stored object cannot be read");
     CO_TRY(auto scale, scale_of(*held));
     respond_object(*context, 200, scale, kScaleType);
     co_return base::Status();

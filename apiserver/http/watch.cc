@@ -41,8 +41,8 @@ CacheWatch::~CacheWatch() {
 
 // A change of an object into the selection is an addition to who watches, one out of it a deletion.
 std::optional<WatchItem> CacheWatch::select(const CacheEvent& event) const {
-    const CachedPtr& any = event.object ? event.object : event.tombstone;
-    if (!std::string_view(any->key()).starts_with(options_.selection.prefix())) return std::nullopt;
+    const Cached& any = event.shown();
+    if (!std::string_view(any.key()).starts_with(options_.selection.prefix())) return std::nullopt;
     const bool before = event.previous && options_.selection.matches(*event.previous);
     const bool now = event.object && options_.selection.matches(*event.object);
     if (now)
@@ -51,10 +51,7 @@ std::optional<WatchItem> CacheWatch::select(const CacheEvent& event) const {
     if (!before) return std::nullopt;
     if (!event.object) return WatchItem{WatchItem::Type::kDeleted, event.tombstone};
     // It shows the last state that was selected, at the revision of the change.
-    return WatchItem{
-        WatchItem::Type::kDeleted,
-        std::make_shared<const Cached>(event.previous->resource(), event.previous->key(),
-                                       event.revision, event.previous->bytes())};
+    return WatchItem{WatchItem::Type::kDeleted, event.previous->at(event.revision)};
 }
 
 void CacheWatch::on_event(const CacheEventPtr& event) {

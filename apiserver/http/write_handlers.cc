@@ -83,7 +83,7 @@ base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& curr
                                                         api::TypeMeta type,
                                                         api::PatchType patch_type,
                                                         std::string_view body,
-                                                        std::vector<std::string>* problems) {
+                                                        api::JsonProblems* problems) {
     boost::system::error_code ec;
     auto patch = boost::json::parse(body, ec);
     if (ec) {
@@ -105,6 +105,21 @@ base::Result<std::unique_ptr<api::Message>> apply_patch(const api::Message& curr
     return out;
 }
 
+Registry::Transform patch_with(api::TypeMeta type, api::PatchType patch_type, std::string body,
+                               std::function<base::Status(const api::JsonProblems&)> judge) {
+    return [type = std::move(type), patch_type, body = std::move(body), judge = std::move(judge)](
+               const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
+        api::JsonProblems problems;
+        TRY(auto out, apply_patch(current, type, patch_type, body, &problems));
+        if (judge) TRY_VOID(judge(problems));
+        // A patch that does not speak of the version is applied to whatever is there.
+        auto* m = api::mutable_meta(out.get());
+        if (m->resourceversion() == api::meta_of(current).resourceversion())
+            m->clear_resourceversion();
+        return out;
+    };
+}
+
 namespace {
 
 base::Result<api::PatchType> patch_type_of(std::string_view content_type) {
@@ -117,17 +132,6 @@ base::Result<api::PatchType> patch_type_of(std::string_view content_type) {
                                         "application/strategic-merge-patch+json"});
 }
 
-base::Status judge(RequestContext* context, const std::vector<std::string>& problems) {
-    const auto mode = context->info.param("fieldValidation");
-    if (problems.empty() || mode == "Ignore") return {};
-    if (mode == "Strict") return api::bad_request(api::strict_decoding_error(problems));
-    for (const auto& p : problems)
-        if (std::find(context->warnings.begin(), context->warnings.end(), p) ==
-            context->warnings.end())
-            context->warnings.push_back(p);
-    return {};
-}
-
 }  // namespace
 
 base::Task<void> handle_patch(ApiServer& server, std::shared_ptr<RequestContext> context) {
@@ -136,18 +140,10 @@ base::Task<void> handle_patch(ApiServer& server, std::shared_ptr<RequestContext>
     CO_TRY(const api::PatchType patch_type,
            patch_type_of(context->exchange->header("content-type")));
     CO_TRY(std::string body, co_await read_body(context));
-    Registry::Transform patch =
-        [context, patch_type, body = std::move(body), type = type_of(resource)](
-            const api::Message& current) -> base::Result<std::unique_ptr<api::Message>> {
-        std::vector<std::string> problems;
-        TRY(auto out, apply_patch(current, type, patch_type, body, &problems));
-        TRY_VOID(judge(context.get(), problems));
-        // A patch that does not speak of the version is applied to whatever is there.
-        auto* m = api::mutable_meta(out.get());
-        if (m->resourceversion() == api::meta_of(current).resourceversion())
-            m->clear_resourceversion();
-        return out;
+    auto judge = [context](const api::JsonProblems& problems) {
+        return judge_unknown(*context, problems);
     };
+    auto patch = patch_with(type_of(resource), patch_type, std::move(body), std::move(judge));
     CO_TRY(auto patched,
            co_await server.registry().update(resource, info.namespace_, info.name, info.subresource,
                                              std::move(patch), context->write_context()));
@@ -180,6 +176,21 @@ base::Task<void> handle_delete(ApiServer& server, std::shared_ptr<RequestContext
     co_return base::Status();
 }
 
+base::Task<void> remove_collection(Registry& registry, ListQuery query, RemoveOptions options,
+                                   WriteContext context) {
+    const auto& resource = *query.resource;
+    CO_TRY(auto page, co_await list_objects(registry, std::move(query)));
+    for (const auto& item : page.items) {
+        const auto object = item->object();
+        const auto& m = api::meta_of(*object);
+        auto removed =
+            co_await registry.remove(resource, m.namespace_(), m.name(), options, context);
+        // Somebody else removed it first: so much the better.
+        if (!removed && !api::is_not_found(removed.error())) co_return removed.error();
+    }
+    co_return base::Status();
+}
+
 base::Task<void> handle_delete_collection(ApiServer& server,
                                           std::shared_ptr<RequestContext> context) {
     const auto& resource = *context->resource;
@@ -193,16 +204,8 @@ base::Task<void> handle_delete_collection(ApiServer& server,
     query.namespace_name = info.namespace_;
     query.options.label_selector = info.param("labelSelector");
     query.options.field_selector = info.param("fieldSelector");
-    CO_TRY(auto page, co_await list_objects(server.registry(), std::move(query)));
-    for (const auto& item : page.items) {
-        const auto held = item->object();
-        if (!held) continue;
-        const auto& m = api::meta_of(*held);
-        auto removed = co_await server.registry().remove(resource, m.namespace_(), m.name(),
-                                                         options, context->write_context());
-        // Somebody else removed it first, or it was replaced: that one is not ours to judge.
-        if (!removed && removed.error().code != base::Code::kNotFound) co_return removed.error();
-    }
+    CO_TRY_VOID(co_await remove_collection(server.registry(), std::move(query), std::move(options),
+                                           context->write_context()));
     api::meta::Status status;
     status.set_status("Success");
     status.mutable_details()->set_kind(std::string(resource.plural));

@@ -5,6 +5,7 @@
 #include "api/proto/core_v1_config.pb.h"
 #include "api/proto/core_v1_pod.pb.h"
 #include "api/status.h"
+#include "api/util.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/registry/strategy.h"
 #include "base/random.h"
@@ -21,16 +22,7 @@ constexpr std::int64_t kEventTtlSeconds = 3600;
 constexpr base::Millis kEventLeaseShare{300'000};
 // generateName: what remains of the 63 characters of a name beside the random part.
 constexpr std::size_t kMaxGeneratedBase = 58;
-
-std::string random_suffix() {
-    // Without vowels and look-alikes, so that no words come out.
-    constexpr std::string_view kLetters = "bcdfghjklmnpqrstvwxz2456789";
-    std::uint64_t bits = base::entropy64();
-    std::string out;
-    for (int i = 0; i < 5; ++i, bits /= kLetters.size())
-        out += kLetters[bits % kLetters.size()];
-    return out;
-}
+constexpr int kSuffixLetters = 5;
 
 bool is_event(const api::ResourceInfo& resource) {
     return resource.storage_prefix == "/registry/events";
@@ -69,8 +61,8 @@ std::int64_t grace_of(const api::Message& object, const api::DeleteOptions& opti
 
 }  // namespace
 
-Registry::Registry(base::Loop& loop, kvstore::Client& store, CacheSet& caches)
-    : loop_(loop), store_(store), caches_(caches), admission_(std::make_unique<Admission>(*this)) {}
+Registry::Registry(kvstore::Client& store, CacheSet& caches)
+    : store_(store), caches_(caches), admission_(std::make_unique<Admission>(*this)) {}
 
 Registry::~Registry() = default;
 
@@ -93,8 +85,8 @@ base::Task<CachedPtr> Registry::read_store(const api::ResourceInfo& resource, st
     CO_TRY(auto answer, co_await store_.range(std::move(request)));
     if (answer.kvs_size() == 0) co_return CachedPtr();
     auto* kv = answer.mutable_kvs(0);
-    co_return std::make_shared<const Cached>(caches_.of(resource).resource(), std::move(key),
-                                             kv->mod_revision(), std::move(*kv->mutable_value()));
+    co_return Cached::make(caches_.of(resource).resource(), std::move(key), kv->mod_revision(),
+                           std::move(*kv->mutable_value()));
 }
 
 base::Task<std::int64_t> Registry::event_lease() {
@@ -146,9 +138,9 @@ base::Task<std::optional<api::ObjectPtr>> Registry::write(const api::ResourceInf
     auto* range = answer->mutable_responses(0)->mutable_response_range();
     found->reset();
     if (range->kvs_size() > 0)
-        *found = std::make_shared<const Cached>(caches_.of(resource).resource(), std::move(key),
-                                                range->kvs(0).mod_revision(),
-                                                std::move(*range->mutable_kvs(0)->mutable_value()));
+        *found = Cached::make(caches_.of(resource).resource(), std::move(key),
+                              range->kvs(0).mod_revision(),
+                              std::move(*range->mutable_kvs(0)->mutable_value()));
     co_return std::optional<api::ObjectPtr>();
 }
 
@@ -167,9 +159,9 @@ base::Task<bool> Registry::erase(const api::ResourceInfo& resource, std::string 
     auto* range = answer.mutable_responses(0)->mutable_response_range();
     found->reset();
     if (range->kvs_size() > 0)
-        *found = std::make_shared<const Cached>(caches_.of(resource).resource(), std::move(key),
-                                                range->kvs(0).mod_revision(),
-                                                std::move(*range->mutable_kvs(0)->mutable_value()));
+        *found = Cached::make(caches_.of(resource).resource(), std::move(key),
+                              range->kvs(0).mod_revision(),
+                              std::move(*range->mutable_kvs(0)->mutable_value()));
     co_return false;
 }
 
@@ -191,7 +183,7 @@ base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource,
     }
     const bool generated = m->name().empty() && !m->generatename().empty();
     const std::string base_name = m->generatename().substr(0, kMaxGeneratedBase);
-    if (generated) m->set_name(base_name + random_suffix());
+    if (generated) m->set_name(base_name + api::random_suffix(kSuffixLetters));
     m->set_uid(base::random_uuid());
     *m->mutable_creationtimestamp() = now();
     m->clear_deletiontimestamp();
@@ -215,7 +207,7 @@ base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource,
         auto written = co_await write(resource, std::move(key), shared, 0, &found);
         if (written && *written) co_return std::move(**written);
         if (written && generated && attempt < kNameAttempts) {
-            m->set_name(base_name + random_suffix());
+            m->set_name(base_name + api::random_suffix(kSuffixLetters));
             continue;
         }
         // A write that may have happened keeps what was allocated for it; only a refusal gives it
@@ -240,7 +232,6 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource,
         }
         if (!current) co_return api::not_found(resource.qualified(), name);
         const api::ObjectPtr old = current->object();
-        if (!old) co_return base::internal_error("the stored object cannot be read");
         auto transformed = transform(*old);
         if (!transformed) {
             // What was wrong may be so only with what the cache had.
@@ -273,7 +264,6 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource,
             co_return api::invalid(resource, name, std::move(errors));
         // The last finalizer of an object that is being deleted is gone: so is the object.
         const bool gone = api::is_deleting(*old) && !blocked_by_finalizers(*object) &&
-                          (blocked_by_finalizers(*old) || m->deletiongraceperiodseconds() == 0) &&
                           m->deletiongraceperiodseconds() == 0;
         m->clear_resourceversion();
         if (context.dry_run) {
@@ -312,7 +302,6 @@ base::Task<Removed> Registry::remove(const api::ResourceInfo& resource, std::str
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
         if (!current) co_return api::not_found(resource.qualified(), name);
         const api::ObjectPtr old = current->object();
-        if (!old) co_return base::internal_error("the stored object cannot be read");
         const auto& before = api::meta_of(*old);
         if (!options.uid.empty() && options.uid != before.uid())
             co_return api::conflict(resource.qualified(), name,

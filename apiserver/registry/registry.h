@@ -40,7 +40,7 @@ struct Removed {
 
 class Registry {
   public:
-    Registry(base::Loop& loop, kvstore::Client& store, CacheSet& caches);
+    Registry(kvstore::Client& store, CacheSet& caches);
     ~Registry();
 
     CacheSet& caches() { return caches_; }
@@ -69,10 +69,6 @@ class Registry {
                                std::string name, RemoveOptions options, WriteContext context);
 
   private:
-    struct Current {
-        CachedPtr object;   // null: not there
-        bool fresh = true;  // read from the store just now
-    };
     base::Task<CachedPtr> read_store(const api::ResourceInfo& resource, std::string key);
     // Writes `object` over what is at `at_revision` (0: nothing). Answers the new object, or
     // nullopt when something else is there; `found` is then what. `ttl_seconds`: 0 or how long it
@@ -86,7 +82,6 @@ class Registry {
     base::Task<std::int64_t> event_lease();
     std::string encode(const api::ResourceInfo& resource, const api::Message& object) const;
 
-    base::Loop& loop_;
     kvstore::Client& store_;
     CacheSet& caches_;
     std::unique_ptr<Admission> admission_;

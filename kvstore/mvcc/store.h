@@ -1,8 +1,8 @@
 #pragma once
 // MvccStore: etcd's revision semantics on the Database. The state machine of the store without the
 // log: deterministic, so every member that applies the same commands has the same content (leases'
-// deadlines are the Lessor's, not here). Store loop only. Source of behaviour: etcd v3 API, shared
-// notes in docs/etcd-contract.md.
+// deadlines are the Lessor's, not here). Store loop only. Source of
+// behaviour: the etcd v3 API.
 
 #include <cstdint>
 #include <functional>

@@ -1,42 +1,18 @@
 #include "kvstore/replica/errors.h"
 
-namespace kvstore {
+namespace kvstore::errors {
 
 using base::Code;
-using base::Error;
 
-Error error_no_leader() {
-    return {Code::kUnavailable, "etcdserver: no leader"};
-}
-Error error_timeout() {
-    return {Code::kUnavailable, "etcdserver: request timed out"};
-}
-Error error_timeout_leader_failed() {
-    return {Code::kUnavailable,
-            "etcdserver: request timed out, possibly due to previous leader failure"};
-}
-Error error_too_many_requests() {
-    return {Code::kResourceExhausted, "etcdserver: too many requests"};
-}
-Error error_request_too_large() {
-    return {Code::kInvalidArgument, "etcdserver: request is too large"};
-}
-Error error_stopped() {
-    return {Code::kUnavailable, "etcdserver: server stopped"};
-}
-Error error_no_space() {
-    return {Code::kResourceExhausted, "etcdserver: no space"};
-}
-
-Error error_for(raft::Reject reject) {
+base::Error of(raft::Reject reject) {
     using raft::Reject;
     switch (reject) {
         case Reject::kNotLeader:
-            return error_no_leader();
+            return no_leader();
         case Reject::kTransferring:
-            return {Code::kUnavailable, "etcdserver: leader changed"};
+            return leader_changed();
         case Reject::kBusy:
-            return error_too_many_requests();
+            return too_many_requests();
         case Reject::kChangePending:
             return {Code::kUnavailable, "etcdserver: another membership change is in progress"};
         case Reject::kMemberExists:
@@ -57,4 +33,4 @@ Error error_for(raft::Reject reject) {
     return {Code::kInternal, "etcdserver: malformed request"};
 }
 
-}  // namespace kvstore
+}  // namespace kvstore::errors

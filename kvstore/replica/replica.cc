@@ -50,7 +50,7 @@ Replica::Impl::~Impl() {
     env.peers->stop();
     env.disk->on_trouble(nullptr);
     stopping = true;
-    fail_all(error_stopped());
+    fail_all(errors::stopped());
 }
 
 // ------------------------------------------------------------------ opening
@@ -225,7 +225,7 @@ void Replica::Impl::on_tick() {
 
 void Replica::Impl::expire(base::Millis t) {
     const base::Error error =
-        core->leader() == raft::kNobody ? error_timeout_leader_failed() : error_timeout();
+        core->leader() == raft::kNobody ? errors::timeout_leader_failed() : errors::timeout();
     for (auto& done : proposals.take_expired(t))
         done(error);
     if (reads.size() > 0)
@@ -359,15 +359,15 @@ void Replica::Impl::on_unreachable(NodeId peer) {
 // ------------------------------------------------------------------ requests
 
 void Replica::Impl::propose(std::string payload, ProposeCallback done) {
-    if (stopping) return later([done = std::move(done)]() mutable { done(error_stopped()); });
+    if (stopping) return later([done = std::move(done)]() mutable { done(errors::stopped()); });
     const auto refuse = [&](base::Error error) {
         later([done = std::move(done), error = std::move(error)]() mutable { done(error); });
     };
-    if (payload.size() > kMaxProposalBytes) return refuse(error_request_too_large());
-    if (storage_full) return refuse(error_no_space());
+    if (payload.size() > kMaxProposalBytes) return refuse(errors::request_too_large());
+    if (storage_full) return refuse(errors::no_space());
     if (proposals.size() >= options.max_pending_requests ||
         proposals.bytes() + payload.size() > options.max_pending_bytes)
-        return refuse(error_too_many_requests());
+        return refuse(errors::too_many_requests());
     proposals.add(std::move(payload), now() + options.request_timeout, std::move(done));
     schedule_flush();
 }
@@ -376,8 +376,8 @@ void Replica::Impl::read_index(ReadCallback done) {
     const auto refuse = [&](base::Error error) {
         later([done = std::move(done), error = std::move(error)]() mutable { done(error); });
     };
-    if (stopping) return refuse(error_stopped());
-    if (reads.size() >= options.max_pending_requests) return refuse(error_too_many_requests());
+    if (stopping) return refuse(errors::stopped());
+    if (reads.size() >= options.max_pending_requests) return refuse(errors::too_many_requests());
     reads.add(now() + options.request_timeout, std::move(done));
     schedule_flush();
 }
@@ -386,21 +386,21 @@ void Replica::Impl::transfer_leadership(NodeId target, DoneCallback done) {
     const auto answer = [&](base::Status status) {
         later([done = std::move(done), status = std::move(status)]() mutable { done(status); });
     };
-    if (stopping) return answer(error_stopped());
-    if (core->leader() == raft::kNobody) return answer(error_no_leader());
+    if (stopping) return answer(errors::stopped());
+    if (core->leader() == raft::kNobody) return answer(errors::no_leader());
     if (target == core->leader()) return answer({});
     if (target != raft::kNobody && !core->config().is_voter(target))
         return answer(
             base::Error(base::Code::kFailedPrecondition, "etcdserver: bad leader transferee"));
     const NodeId from = core->leader();
     if (const Reject reject = core->transfer(target); reject != Reject::kNone)
-        return answer(error_for(reject));
+        return answer(errors::of(reject));
     transfers.push_back({from, target, std::move(done), now() + 4 * options.election_min});
     later([this] { pump(); });
 }
 
 void Replica::Impl::change_membership(MembershipChange change, MembersCallback done) {
-    if (stopping) return later([done = std::move(done)]() mutable { done(error_stopped()); });
+    if (stopping) return later([done = std::move(done)]() mutable { done(errors::stopped()); });
     PendingChange pending;
     pending.change = {static_cast<raft::ChangeKind>(change.kind), to_peer(change.member)};
     pending.done = std::move(done);
@@ -435,7 +435,7 @@ void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
     }
     MembersCallback done = std::move(it->second.done);
     changes.erase(it);
-    done(error_for(r.reason));
+    done(errors::of(r.reason));
 }
 
 void Replica::Impl::fail_all(const base::Error& error) {
@@ -534,7 +534,7 @@ void Replica::stop(base::UniqueFunction<void()> stopped) {
         impl->stopping = true;
         impl->env.clock->cancel();
         impl->env.peers->stop();
-        impl->fail_all(error_stopped());
+        impl->fail_all(errors::stopped());
         if (stopped) stopped();
     };
     if (!impl_->core->is_leader() || impl_->core->config().voters() < 2)

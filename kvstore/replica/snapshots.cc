@@ -51,7 +51,7 @@ void Replica::Impl::send_snapshot(raft::NodeId to) {
 // ------------------------------------------------------------------ in
 
 base::Status Replica::Impl::on_snapshot_begin(const raft::Message& head) {
-    if (!started || stopping || installing) return error_stopped();
+    if (!started || stopping || installing) return errors::stopped();
     if (head.term < core->term() || head.index <= core->log().commit())
         return base::Error(base::Code::kFailedPrecondition, "the snapshot is not needed");
     incoming.reset();
@@ -105,7 +105,7 @@ void Replica::Impl::installed(raft::Effects effects) {
     LOG_INFO("replica", "installed a snapshot at {}", position.index);
     // Whether what we had sent is part of it cannot be told.
     for (auto& done : proposals.take_sent())
-        done(error_timeout_leader_failed());
+        done(errors::timeout_leader_failed());
     applied_term = std::max(applied_term, position.term);
     wal->reset(position, effects.install->config, nullptr);
     effects.install.reset();
