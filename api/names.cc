@@ -73,7 +73,7 @@ std::string too_many_bytes(std::size_t n) {
 // Collects faults, as upstream joins them.
 class Faults {
   public:
-    void add(bool wrong, std::string text) {
+    void add(bool wrong, const std::string& text) {
         if (!wrong) return;
         if (!all_.empty()) all_ += "; ";
         all_ += text;

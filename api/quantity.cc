@@ -212,7 +212,8 @@ std::string Quantity::to_string() const {
         return exponent == 0 ? int_text(v) : int_text(v) + "e" + std::to_string(exponent);
     static constexpr std::array<std::string_view, 10> kSuffixes = {"n", "u", "m", "",  "k",
                                                                    "M", "G", "T", "P", "E"};
-    return int_text(v).append(kSuffixes[static_cast<std::size_t>(exponent / 3 + 3)]);
+    const int at = exponent / 3 + 3;
+    return int_text(v).append(kSuffixes[static_cast<std::size_t>(at)]);
 }
 
 resource::Quantity Quantity::to_message() const {

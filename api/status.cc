@@ -148,7 +148,7 @@ FieldError FieldError::invalid_raw(std::string path, std::string value, std::str
     return {Type::kInvalid, std::move(path), std::move(value), std::move(detail)};
 }
 FieldError FieldError::not_supported(std::string path, std::string_view value,
-                                     std::vector<std::string> supported) {
+                                     const std::vector<std::string>& supported) {
     std::string detail;
     for (const auto& s : supported)
         detail += (detail.empty() ? "supported values: " : ", ") + quoted(s);
@@ -248,7 +248,7 @@ Error conflict(std::string_view resource, std::string_view name, std::string_vie
     return make(std::move(s));
 }
 
-Error invalid(const TypeMeta& type, std::string_view name, std::vector<FieldError> errors) {
+Error invalid(const TypeMeta& type, std::string_view name, const std::vector<FieldError>& errors) {
     const auto slash = type.api_version.find('/');
     const std::string group =
         slash == std::string::npos ? std::string() : type.api_version.substr(0, slash);
@@ -275,9 +275,9 @@ Error invalid(const TypeMeta& type, std::string_view name, std::vector<FieldErro
     return make(std::move(s));
 }
 
-Error invalid(const ResourceInfo& resource, std::string_view name, std::vector<FieldError> errors) {
-    return invalid(TypeMeta{resource.api_version(), std::string(resource.kind)}, name,
-                   std::move(errors));
+Error invalid(const ResourceInfo& resource, std::string_view name,
+              const std::vector<FieldError>& errors) {
+    return invalid(TypeMeta{resource.api_version(), std::string(resource.kind)}, name, errors);
 }
 
 namespace {

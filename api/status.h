@@ -49,7 +49,7 @@ struct FieldError {
     static FieldError invalid(std::string path, std::int64_t value, std::string detail);
     static FieldError invalid_raw(std::string path, std::string value, std::string detail);
     static FieldError not_supported(std::string path, std::string_view value,
-                                    std::vector<std::string> supported);
+                                    const std::vector<std::string>& supported);
     static FieldError forbidden(std::string path, std::string detail);
     static FieldError too_long(std::string path, std::size_t max_bytes);
     static FieldError too_many(std::string path, std::size_t actual, std::size_t max);
@@ -71,8 +71,9 @@ base::Error already_exists(std::string_view resource, std::string_view name);  /
 base::Error conflict(std::string_view resource, std::string_view name, std::string_view why = {});
 // 422. `errors` is not empty.
 base::Error invalid(const ResourceInfo& resource, std::string_view name,
-                    std::vector<FieldError> errors);
-base::Error invalid(const TypeMeta& type, std::string_view name, std::vector<FieldError> errors);
+                    const std::vector<FieldError>& errors);
+base::Error invalid(const TypeMeta& type, std::string_view name,
+                    const std::vector<FieldError>& errors);
 base::Error forbidden(std::string_view resource, std::string_view name, std::string_view why);
 base::Error namespace_terminating(std::string_view resource, std::string_view namespace_name);
 base::Error bad_request(std::string_view message);

@@ -149,7 +149,7 @@ struct WorkerPool::Impl {
     asio::thread_pool pool;
 };
 
-WorkerPool::WorkerPool(std::string name, unsigned threads)
+WorkerPool::WorkerPool(const std::string& name, unsigned threads)
     : impl_(std::make_unique<Impl>(threads)) {
     for (unsigned i = 0; i < threads; ++i)
         submit([name] { pthread_setname_np(pthread_self(), name.substr(0, 15).c_str()); });

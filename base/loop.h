@@ -76,7 +76,7 @@ class Timer {
 // A small pool of threads for work that blocks or burns CPU, on values only. Any thread may submit.
 class WorkerPool {
   public:
-    WorkerPool(std::string name, unsigned threads);
+    WorkerPool(const std::string& name, unsigned threads);
     // Finishes what was submitted, then joins.
     ~WorkerPool();
     WorkerPool(const WorkerPool&) = delete;

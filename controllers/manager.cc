@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "api/controller.h"
+#include "api/elected.h"
 #include "api/events.h"
-#include "api/leader_election.h"
 #include "base/log.h"
 #include "controllers/deployment.h"
 #include "controllers/endpoints.h"
@@ -82,37 +82,13 @@ class Term {
 }  // namespace
 
 struct Manager::Impl {
-    Impl(base::Loop& l, std::shared_ptr<api::Client> c, ManagerOptions o)
-        : loop(l),
-          client(std::move(c)),
-          options(std::move(o)),
-          elector(
-              loop, client, election(options), [this] { begin(); }, [this] { return end(); }) {}
+    Impl(base::Loop& loop, std::shared_ptr<api::Client> client, ManagerOptions o)
+        : options(std::move(o)),
+          term(loop, client, "kube-controller-manager", options,
+               [this, &loop, client] { return std::make_unique<Term>(loop, client, options); }) {}
 
-    static api::LeaderElectionOptions election(const ManagerOptions& o) {
-        api::LeaderElectionOptions out;
-        out.name = "kube-controller-manager";
-        out.identity = o.identity;
-        out.lease = o.lease;
-        out.renew_deadline = o.renew_deadline;
-        out.retry = o.retry;
-        return out;
-    }
-    void begin() {
-        term = std::make_unique<Term>(loop, client, options);
-        term->start();
-    }
-    base::Awaitable<void> end() {
-        if (term == nullptr) co_return;
-        co_await term->stop();
-        term.reset();
-    }
-
-    base::Loop& loop;
-    std::shared_ptr<api::Client> client;
     ManagerOptions options;
-    std::unique_ptr<Term> term;
-    api::LeaderElector elector;
+    api::Elected<Term> term;
 };
 
 Manager::Manager(base::Loop& loop, std::shared_ptr<api::Client> client, ManagerOptions options)
@@ -120,16 +96,16 @@ Manager::Manager(base::Loop& loop, std::shared_ptr<api::Client> client, ManagerO
 Manager::~Manager() = default;
 
 void Manager::start() {
-    impl_->elector.start();
+    impl_->term.start();
 }
 base::Awaitable<void> Manager::stop() {
-    co_await impl_->elector.stop();
+    co_await impl_->term.stop();
 }
 bool Manager::leading() const {
-    return impl_->elector.leading();
+    return impl_->term.leading();
 }
 std::string Manager::leader() const {
-    return impl_->elector.holder();
+    return impl_->term.holder();
 }
 
 }  // namespace controllers

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "api/elected.h"
 #include "api/events.h"
 #include "api/informer.h"
-#include "api/leader_election.h"
 #include "api/status.h"
 #include "api/util.h"
 #include "base/log.h"
@@ -251,37 +251,13 @@ class Term {
 }  // namespace
 
 struct Scheduler::Impl {
-    Impl(base::Loop& l, std::shared_ptr<api::Client> c, SchedulerOptions o)
-        : loop(l),
-          client(std::move(c)),
-          options(std::move(o)),
-          elector(
-              loop, client, election(options), [this] { begin(); }, [this] { return end(); }) {}
+    Impl(base::Loop& loop, std::shared_ptr<api::Client> client, SchedulerOptions o)
+        : options(std::move(o)),
+          term(loop, client, "kube-scheduler", options,
+               [this, &loop, client] { return std::make_unique<Term>(loop, client, options); }) {}
 
-    static api::LeaderElectionOptions election(const SchedulerOptions& o) {
-        api::LeaderElectionOptions out;
-        out.name = "kube-scheduler";
-        out.identity = o.identity;
-        out.lease = o.lease;
-        out.renew_deadline = o.renew_deadline;
-        out.retry = o.retry;
-        return out;
-    }
-    void begin() {
-        term = std::make_unique<Term>(loop, client, options);
-        term->start();
-    }
-    base::Awaitable<void> end() {
-        if (term == nullptr) co_return;
-        co_await term->stop();
-        term.reset();
-    }
-
-    base::Loop& loop;
-    std::shared_ptr<api::Client> client;
     SchedulerOptions options;
-    std::unique_ptr<Term> term;
-    api::LeaderElector elector;
+    api::Elected<Term> term;
 };
 
 Scheduler::Scheduler(base::Loop& loop, std::shared_ptr<api::Client> client,
@@ -290,16 +266,16 @@ Scheduler::Scheduler(base::Loop& loop, std::shared_ptr<api::Client> client,
 Scheduler::~Scheduler() = default;
 
 void Scheduler::start() {
-    impl_->elector.start();
+    impl_->term.start();
 }
 base::Awaitable<void> Scheduler::stop() {
-    co_await impl_->elector.stop();
+    co_await impl_->term.stop();
 }
 bool Scheduler::leading() const {
-    return impl_->elector.leading();
+    return impl_->term.leading();
 }
 std::string Scheduler::leader() const {
-    return impl_->elector.holder();
+    return impl_->term.holder();
 }
 
 }  // namespace scheduler

@@ -20,6 +20,7 @@
 #include "net/pki.h"
 #include "tools/blocking.h"
 #include "tools/config.h"
+#include "tools/store_client.h"
 
 namespace tools {
 
@@ -77,17 +78,6 @@ base::Task<net::Response> http_get(base::Loop* loop, std::string url,
     net::Request request;
     request.target = slash == std::string::npos ? "/" : url.substr(slash);
     co_return co_await client.send(std::move(request), kCallTimeout);
-}
-
-base::Task<std::string> grpc_call(base::Loop* loop, std::string url,
-                                  std::optional<net::ClientTls> tls, std::string path,
-                                  std::string message) {
-    net::GrpcChannelOptions options;
-    CO_TRY(auto endpoint, net::Endpoint::parse(url));
-    options.endpoints = {endpoint};
-    options.tls = std::move(tls);
-    net::GrpcChannel channel(*loop, std::move(options));
-    co_return co_await channel.call(std::move(path), std::move(message), kCallTimeout);
 }
 
 base::Result<net::Response> get(std::string url, std::optional<net::ClientTls> tls) {
@@ -358,10 +348,11 @@ MemberStatus Cluster::status(const ClusterMember& m) const {
     MemberStatus out;
     out.pid = pid_of(m.name);
     if (out.pid == 0) return out;
-    auto bytes = run_blocking<std::string>([&](base::Loop& loop) {
-        return grpc_call(&loop, member_url(m, "client"), admin_tls(),
-                         "/etcdserverpb.Maintenance/Status", "");
-    });
+    auto endpoint = net::Endpoint::parse(member_url(m, "client"));
+    CHECK(endpoint.has_value());
+    const Target target{{*endpoint}, admin_tls()};
+    auto bytes =
+        call_bytes(target, "/etcdserverpb.Maintenance/Status", std::string(), kCallTimeout);
     etcdserverpb::StatusResponse response;
     if (!bytes || !response.ParseFromString(*bytes)) return out;
     out.id = response.header().member_id();

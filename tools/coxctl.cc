@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
     base::set_log_level(base::LogLevel::kError);
     int exit_code = 0;
     tools::add_cluster_commands(app, &exit_code);
-    tools::add_store_commands(app, &exit_code);
+    tools::add_key_commands(app, &exit_code);
+    tools::add_admin_commands(app, &exit_code);
     CLI11_PARSE(app, argc, argv);
     return exit_code;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// `coxctl get`, `put`, `watch`, …: the store's admin tool, over etcd v3 gRPC.
+// `coxctl get`, `put`, `watch`, …: the store's admin tool, over etcd v3 gRPC. The commands run
+// while the line is parsed and leave the process's exit code.
 
 namespace CLI {
 class App;
@@ -7,7 +8,9 @@ class App;
 
 namespace tools {
 
-// The commands run while the line is parsed and leave the process's exit code.
-void add_store_commands(CLI::App& app, int* exit_code);
+// get, list, put, del, watch, txn
+void add_key_commands(CLI::App& app, int* exit_code);
+// compact, member, status, hash, move-leader, snapshot, lease
+void add_admin_commands(CLI::App& app, int* exit_code);
 
 }  // namespace tools

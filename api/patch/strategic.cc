@@ -191,7 +191,7 @@ class StrategicMerger {
                              const json::value& change, const Schema& schema);
     base::Result<json::array> merge_list(const json::array& original, const json::array& patch,
                                          const FieldSchema& field);
-    base::Result<json::array> merge_elements(json::array original, json::array patch,
+    base::Result<json::array> merge_elements(json::array original, const json::array& patch,
                                              const FieldSchema& field);
 };
 
@@ -351,7 +351,8 @@ base::Result<json::array> StrategicMerger::merge_list(const json::array& origina
     return ordered(merged, patch, original, "");
 }
 
-base::Result<json::array> StrategicMerger::merge_elements(json::array original, json::array patch,
+base::Result<json::array> StrategicMerger::merge_elements(json::array original,
+                                                          const json::array& patch,
                                                           const FieldSchema& field) {
     if (field.merge_key.empty())
         return unprocessable("cannot merge lists without merge key for type " +

@@ -55,7 +55,7 @@ class MvccStore::Writer {
     // Answers the replaced record.
     std::string put(const pb::PutRequest& request) {
         const std::string at = schema::current_key(request.key());
-        const std::string old_bytes = store_.db_->get(at).value_or("");
+        std::string old_bytes = store_.db_->get(at).value_or("");
         RecordView old;
         if (!old_bytes.empty()) {
             old = parse(old_bytes);

@@ -229,7 +229,8 @@ void Core::unreachable(NodeId peer) {
     if (peer != leader_ || role_ != Role::kFollower || leader_lost_) return;
     // Most likely its process is gone. Ask the others soon; while they still hear it, they refuse.
     leader_lost_ = true;
-    const auto soon = static_cast<std::uint32_t>(random_.between(1, 2 * options_.heartbeat_ticks));
+    const auto soon =
+        static_cast<std::uint32_t>(random_.between(1, std::uint64_t{2} * options_.heartbeat_ticks));
     election_timeout_ = std::min(election_timeout_, election_elapsed_ + soon);
 }
 

@@ -1,0 +1,282 @@
+// Commands on the store itself: members, status, hashes, compaction, leadership, snapshots, leases.
+
+#include "tools/store_commands.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+
+#include "kvstore/proto/rpc.pb.h"
+#include "tools/blocking.h"
+#include "tools/store_client.h"
+
+namespace tools {
+
+namespace pb = etcdserverpb;
+namespace json = boost::json;
+
+namespace {
+
+base::Status compact(std::int64_t revision, bool physical) {
+    pb::CompactionRequest request;
+    request.set_revision(revision);
+    request.set_physical(physical);
+    TRY_VOID([&]() -> base::Status {
+        TRY(auto response, call<pb::CompactionResponse>("/etcdserverpb.KV/Compact", request));
+        return {};
+    }());
+    fmt::print("compacted revision {}\n", revision);
+    return {};
+}
+
+base::Status member_list() {
+    TRY(auto response,
+        call<pb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", pb::MemberListRequest()));
+    json::array members;
+    for (const auto& m : response.members()) {
+        json::array peers(m.peerurls().begin(), m.peerurls().end());
+        json::array clients(m.clienturls().begin(), m.clienturls().end());
+        members.push_back(json::object{{"id", fmt::format("{:x}", m.id())},
+                                       {"name", m.name()},
+                                       {"peer_urls", std::move(peers)},
+                                       {"client_urls", std::move(clients)},
+                                       {"learner", m.islearner()}});
+    }
+    if (as_json()) return print_json(json::object{{"members", std::move(members)}}), base::Status();
+    fmt::print("{:<18} {:<10} {:<28} {:<28} {}\n", "ID", "NAME", "PEER", "CLIENT", "LEARNER");
+    for (const auto& m : response.members())
+        fmt::print("{:<18x} {:<10} {:<28} {:<28} {}\n", m.id(), m.name(),
+                   m.peerurls_size() > 0 ? m.peerurls(0) : "",
+                   m.clienturls_size() > 0 ? m.clienturls(0) : "", m.islearner() ? "yes" : "no");
+    return {};
+}
+
+// One line for every member; false when one of them does not answer.
+base::Status each_member(const std::function<base::Result<json::object>(const Target&)>& ask) {
+    TRY(const Target all, target());
+    bool failed = false;
+    json::array rows;
+    for (const auto& endpoint : all.endpoints) {
+        Target one{{endpoint}, all.tls};
+        auto row = ask(one);
+        json::object out = row ? std::move(*row) : json::object{{"error", row.error().message}};
+        failed = failed || !row;
+        out["endpoint"] = endpoint.to_string();
+        rows.push_back(std::move(out));
+    }
+    if (as_json())
+        print_json(json::object{{"members", std::move(rows)}});
+    else
+        for (const auto& row : rows) {
+            fmt::print("{}", std::string(row.at("endpoint").as_string()));
+            for (const auto& [key, value] : row.as_object())
+                if (key != "endpoint")
+                    fmt::print("  {}={}", std::string(key),
+                               value.is_string() ? std::string(value.as_string())
+                                                 : json::serialize(value));
+            fmt::print("\n");
+        }
+    if (failed) return base::unavailable("a member does not answer");
+    return {};
+}
+
+base::Status status() {
+    return each_member([](const Target& one) -> base::Result<json::object> {
+        TRY(auto s, call_at<pb::StatusResponse>(one, "/etcdserverpb.Maintenance/Status",
+                                                pb::StatusRequest()));
+        return json::object{{"id", fmt::format("{:x}", s.header().member_id())},
+                            {"leader", s.leader() == s.header().member_id()},
+                            {"term", s.raftterm()},
+                            {"revision", s.header().revision()},
+                            {"raft_index", s.raftindex()},
+                            {"applied_index", s.raftappliedindex()},
+                            {"db_size", s.dbsize()}};
+    });
+}
+
+base::Status hash(std::int64_t revision) {
+    return each_member([revision](const Target& one) -> base::Result<json::object> {
+        pb::HashKVRequest request;
+        request.set_revision(revision);
+        TRY(auto h, call_at<pb::HashKVResponse>(one, "/etcdserverpb.Maintenance/HashKV", request));
+        return json::object{{"hash", h.hash()},
+                            {"revision", h.hash_revision()},
+                            {"compact_revision", h.compact_revision()}};
+    });
+}
+
+base::Status move_leader(const std::string& to) {
+    std::uint64_t id = 0;
+    TRY(auto members,
+        call<pb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", pb::MemberListRequest()));
+    for (const auto& m : members.members())
+        if (m.name() == to || fmt::format("{:x}", m.id()) == to) id = m.id();
+    if (id == 0) return base::invalid_argument("no member is called " + to);
+    TRY(const Target all, target());
+    base::Status last = base::unavailable("no member leads now");
+    for (const auto& endpoint : all.endpoints) {
+        Target one{{endpoint}, all.tls};
+        pb::MoveLeaderRequest request;
+        request.set_targetid(id);
+        auto moved =
+            call_at<pb::MoveLeaderResponse>(one, "/etcdserverpb.Maintenance/MoveLeader", request);
+        if (moved) return fmt::print("leadership moved to {:x}\n", id), base::Status();
+        if (moved.error().message != "etcdserver: not leader") last = moved.error();
+    }
+    return last;
+}
+
+base::Task<void> snapshot_task(base::Loop* loop, Target t, int fd) {
+    net::GrpcChannel channel(*loop, t.channel());
+    CO_TRY(auto stream,
+           co_await channel.open("/etcdserverpb.Maintenance/Snapshot", call_timeout()));
+    CO_TRY_VOID(stream->write(pb::SnapshotRequest().SerializeAsString()));
+    stream->half_close();
+    std::uint64_t received = 0;
+    for (;;) {
+        CO_TRY(auto message, co_await stream->read());
+        if (!message) break;
+        pb::SnapshotResponse response;
+        if (!response.ParseFromString(*message))
+            co_return base::internal_error("the answer cannot be read");
+        if (::write(fd, response.blob().data(), response.blob().size()) !=
+            static_cast<ssize_t>(response.blob().size()))
+            co_return base::errno_error(errno, "write the snapshot");
+        received += response.blob().size();
+        if (::isatty(2) != 0)
+            fmt::print(stderr, "\r{} of {} bytes", received, received + response.remaining_bytes());
+    }
+    if (::isatty(2) != 0) fmt::print(stderr, "\n");
+    constexpr std::uint64_t kBlock = 512;
+    constexpr std::uint64_t kDigest = 32;
+    if (received % kBlock != kDigest) co_return base::data_loss("the snapshot is cut short");
+    co_return base::Status();
+}
+
+base::Status snapshot_save(const std::string& path) {
+    TRY(const Target t, target());
+    const std::string part = path + ".part";
+    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return base::errno_error(errno, "create " + part);
+    auto saved = run_blocking<void>([&](base::Loop& loop) { return snapshot_task(&loop, t, fd); });
+    if (saved && ::fsync(fd) != 0) saved = base::errno_error(errno, "sync " + part);
+    ::close(fd);
+    if (!saved) {
+        ::unlink(part.c_str());
+        return saved;
+    }
+    if (::rename(part.c_str(), path.c_str()) != 0)
+        return base::errno_error(errno, "rename " + part);
+    fmt::print("saved {}\n", path);
+    return {};
+}
+
+base::Status lease_grant(std::int64_t ttl) {
+    pb::LeaseGrantRequest request;
+    request.set_ttl(ttl);
+    TRY(auto response, call<pb::LeaseGrantResponse>("/etcdserverpb.Lease/LeaseGrant", request));
+    if (as_json())
+        return print_json(json::object{{"id", fmt::format("{:x}", response.id())},
+                                       {"ttl", response.ttl()}}),
+               base::Status();
+    fmt::print("lease {:x} granted with TTL({}s)\n", response.id(), response.ttl());
+    return {};
+}
+
+base::Status lease_revoke(const std::string& text) {
+    pb::LeaseRevokeRequest request;
+    TRY(const std::int64_t id, lease_id(text));
+    request.set_id(id);
+    TRY_VOID([&]() -> base::Status {
+        TRY(auto response,
+            call<pb::LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke", request));
+        return {};
+    }());
+    fmt::print("lease {} revoked\n", text);
+    return {};
+}
+
+base::Status lease_show(const std::string& text) {
+    pb::LeaseTimeToLiveRequest request;
+    TRY(const std::int64_t id, lease_id(text));
+    request.set_id(id);
+    request.set_keys(true);
+    TRY(auto response,
+        call<pb::LeaseTimeToLiveResponse>("/etcdserverpb.Lease/LeaseTimeToLive", request));
+    if (response.ttl() < 0) return base::not_found("there is no lease " + text);
+    json::array keys(response.keys().begin(), response.keys().end());
+    if (as_json())
+        return print_json(json::object{{"id", text},
+                                       {"ttl", response.ttl()},
+                                       {"granted_ttl", response.grantedttl()},
+                                       {"keys", std::move(keys)}}),
+               base::Status();
+    fmt::print("lease {}: {} of {} s left\n", text, response.ttl(), response.grantedttl());
+    for (const auto& key : response.keys())
+        fmt::print("{}\n", key);
+    return {};
+}
+
+base::Status lease_list() {
+    TRY(auto response,
+        call<pb::LeaseLeasesResponse>("/etcdserverpb.Lease/LeaseLeases", pb::LeaseLeasesRequest()));
+    json::array leases;
+    for (const auto& l : response.leases())
+        leases.emplace_back(fmt::format("{:x}", l.id()));
+    if (as_json()) return print_json(json::object{{"leases", std::move(leases)}}), base::Status();
+    for (const auto& l : leases)
+        fmt::print("{}\n", std::string(l.as_string()));
+    return {};
+}
+
+}  // namespace
+
+void add_admin_commands(CLI::App& app, int* exit_code) {
+    static std::int64_t revision = 0;
+    static bool physical = false;
+    auto* compact_command =
+        store_command(app, exit_code, "compact", "forget what was before a revision",
+                      [] { return compact(revision, physical); });
+    compact_command->add_option("revision", revision, "the oldest that stays readable")->required();
+    compact_command->add_flag("--physical", physical, "wait until the space is freed");
+
+    auto* member = app.add_subcommand("member", "the members of the cluster");
+    member->require_subcommand(1);
+    store_command(*member, exit_code, "list", "who they are", member_list);
+    store_command(app, exit_code, "status", "what each member says of itself", status);
+    store_command(app, exit_code, "hash",
+                  "each member's hash of the content; they must agree at a revision",
+                  [] { return hash(revision); })
+        ->add_option("--rev", revision, "up to this revision; 0: the newest");
+    static std::string text;
+    store_command(app, exit_code, "move-leader", "hand leadership over",
+                  [] { return move_leader(text); })
+        ->add_option("member", text, "name or id")
+        ->required();
+    auto* snapshot = app.add_subcommand("snapshot", "copies of the whole store");
+    snapshot->require_subcommand(1);
+    store_command(*snapshot, exit_code, "save", "write one to a file",
+                  [] { return snapshot_save(text); })
+        ->add_option("file", text, "where to")
+        ->required();
+
+    auto* lease_group = app.add_subcommand("lease", "leases");
+    lease_group->require_subcommand(1);
+    static std::int64_t ttl = 0;
+    store_command(*lease_group, exit_code, "grant", "make one", [] { return lease_grant(ttl); })
+        ->add_option("ttl", ttl, "seconds")
+        ->required();
+    store_command(*lease_group, exit_code, "revoke", "end one, and delete its keys",
+                  [] { return lease_revoke(text); })
+        ->add_option("id", text)
+        ->required();
+    store_command(*lease_group, exit_code, "show", "what is left of one, and its keys",
+                  [] { return lease_show(text); })
+        ->add_option("id", text)
+        ->required();
+    store_command(*lease_group, exit_code, "list", "all of them", lease_list);
+}
+
+}  // namespace tools

@@ -1,0 +1,56 @@
+#pragma once
+// What the store's commands share: where the store is, one blocking call of it, and how answers are
+// printed. Main thread; the flags are the process's.
+
+#include <CLI/CLI.hpp>
+#include <boost/json/object.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "net/client.h"
+
+namespace tools {
+
+struct Target {
+    std::vector<net::Endpoint> endpoints;
+    std::optional<net::ClientTls> tls;
+
+    net::GrpcChannelOptions channel() const;
+};
+
+// Of the command line: --cluster or --endpoints. InvalidArgument when neither was given.
+base::Result<Target> target();
+bool as_json();
+base::Millis call_timeout();
+
+// One unary call: a serialized message for another. The next endpoint is tried when one fails.
+base::Result<std::string> call_bytes(const Target& target, const char* path, std::string message,
+                                     base::Millis timeout);
+
+template <class Response, class Request>
+base::Result<Response> call_at(const Target& target, const char* path, const Request& request) {
+    TRY(const std::string bytes,
+        call_bytes(target, path, request.SerializeAsString(), call_timeout()));
+    Response response;
+    if (!response.ParseFromString(bytes)) return base::internal_error("the answer cannot be read");
+    return response;
+}
+
+template <class Response, class Request>
+base::Result<Response> call(const char* path, const Request& request) {
+    TRY(const Target t, target());
+    return call_at<Response>(t, path, request);
+}
+
+void print_json(const boost::json::value& value);
+// Leases go by their id in hexadecimal, as etcdctl shows them.
+base::Result<std::int64_t> lease_id(const std::string& text);
+
+// A command with the flags that all have; `run` is called while the line is parsed.
+CLI::App* store_command(CLI::App& parent, int* exit_code, const char* name, const char* help,
+                        std::function<base::Status()> run);
+
+}  // namespace tools
