@@ -1,9 +1,7 @@
 #include "tools/cluster.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <yaml-cpp/yaml.h>
@@ -16,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/ports.h"
 #include "kvstore/proto/rpc.pb.h"
 #include "net/pki.h"
 #include "tools/blocking.h"
@@ -29,31 +28,6 @@ namespace {
 constexpr const char* kHost = "127.0.0.1";
 constexpr base::Millis kCallTimeout{3000};
 constexpr base::Millis kStopPatience{15'000};
-
-// Ports that nobody listens on now. All are held open until the last is chosen, so that no two are
-// the same.
-base::Result<std::vector<std::uint16_t>> free_ports(std::size_t n) {
-    std::vector<std::uint16_t> out;
-    std::vector<int> sockets;
-    base::Status failed;
-    for (std::size_t i = 0; i < n && failed; ++i) {
-        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        inet_pton(AF_INET, kHost, &address.sin_addr);
-        socklen_t length = sizeof address;
-        if (fd < 0 || ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-            ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0)
-            failed = base::errno_error(errno, "find a free port");
-        else
-            out.push_back(ntohs(address.sin_port));
-        if (fd >= 0) sockets.push_back(fd);
-    }
-    for (const int fd : sockets)
-        ::close(fd);
-    if (!failed) return failed.error();
-    return out;
-}
 
 std::string own_directory() {
     return std::filesystem::read_symlink("/proc/self/exe").parent_path();
@@ -121,7 +95,7 @@ base::Result<Cluster> Cluster::create(const ClusterOptions& options) {
     std::vector<std::uint16_t> ports;
     const auto count = static_cast<std::size_t>(options.members) * 3 + 1;
     if (options.base_port == 0) {
-        TRY(ports, free_ports(count));
+        TRY(ports, base::free_loopback_ports(count));
     } else {
         if (options.base_port + count > 65535)
             return base::invalid_argument("--base-port leaves too few ports");

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Each part in a process of its own, on Coxswain's store and on a stock etcd: the same scenario as in one process."""
 import atexit
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -24,9 +26,11 @@ atexit.register(close)
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range of the source ports of connections, as coxctl chooses them."""
+    while True:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", random.randint(10000, 32000)))
+            return s.getsockname()[1]
 
 
 def start(*command):

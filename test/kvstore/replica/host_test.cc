@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/ports.h"
 #include "net/pki.h"
 #include "raft/core/core.h"
 
@@ -111,10 +112,10 @@ class HostTest : public testing::Test {
                      fmt::format("coxswain-host-{}-{}", ::getpid(),
                                  testing::UnitTest::GetInstance()->current_test_info()->name());
         std::filesystem::remove_all(directory_);
-        const std::uint16_t base = static_cast<std::uint16_t>(20000 + ::getpid() % 20000);
+        const auto ports = base::free_loopback_ports(4).value();
         for (std::uint64_t i = 1; i <= 4; ++i) {
             nodes_[i].id = NodeId(i);
-            nodes_[i].port = static_cast<std::uint16_t>(base + i);
+            nodes_[i].port = ports[i - 1];
         }
     }
 
