@@ -15,14 +15,14 @@ base::Result<std::shared_ptr<CacheWatch>> CacheWatch::open(base::Loop& loop, Obj
     if (o.since == 0 || o.initial_events) {
         cache.for_each(o.selection.prefix(), [&](const CachedPtr& object) {
             if (o.selection.matches(*object))
-                watch->queue_.push_back({WatchItem::Type::kAdded, object});
+                watch->queue_.push_back({{WatchItem::Type::kAdded, object}});
             return true;
         });
         if (o.initial_events)
-            watch->queue_.push_back({WatchItem::Type::kBookmark, nullptr, revision, true});
+            watch->queue_.push_back({{WatchItem::Type::kBookmark, nullptr, revision, true}});
     } else if (cache.events_since(o.since, &missed)) {
         for (const auto& event : missed)
-            if (auto item = watch->select(*event)) watch->queue_.push_back(std::move(*item));
+            if (auto item = watch->select(*event)) watch->queue_.push_back({std::move(*item)});
     } else {
         return api::expired(o.since, revision);
     }
@@ -64,9 +64,14 @@ void CacheWatch::on_reset() {
 
 void CacheWatch::push(WatchItem item) {
     if (over_) return;
-    if (queue_.size() >= kMaxQueued)
+    const std::size_t bytes = item.object ? item.object->bytes().size() : 0;
+    if (queue_.size() >= kMaxQueued ||
+        (!queue_.empty() && queued_bytes_ + bytes > kMaxQueuedBytes)) {
+        queue_.clear();
         return end(base::Error(base::Code::kResourceExhausted, "the watch is read too slowly"));
-    queue_.push_back(std::move(item));
+    }
+    queued_bytes_ += bytes;
+    queue_.push_back({std::move(item), bytes});
     wake();
 }
 
@@ -96,9 +101,10 @@ base::Awaitable<std::optional<WatchItem>> CacheWatch::next() {
         co_await base::suspend<int>(std::move(start));
     }
     if (queue_.empty()) co_return std::nullopt;
-    WatchItem item = std::move(queue_.front());
+    Queued first = std::move(queue_.front());
     queue_.pop_front();
-    co_return item;
+    queued_bytes_ -= first.bytes;
+    co_return std::move(first.item);
 }
 
 }  // namespace apiserver

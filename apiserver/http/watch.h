@@ -52,13 +52,21 @@ class CacheWatch final : public ObjectCache::Subscriber {
     void end(base::Status why);
     void wake();
 
-    // More than this unread, and the watch is cut off: its client is too slow.
+    // More changes than this unread, or more bytes of them as they are stored, and the watch is cut
+    // off: its client is too slow. What it was to read is dropped, so that a client that never
+    // reads holds no memory. The initial state does not count: it is the cache's own.
     static constexpr std::size_t kMaxQueued = 10000;
+    static constexpr std::size_t kMaxQueuedBytes = 16 << 20;
     static constexpr base::Millis kBookmarkEvery{60'000};
 
     ObjectCache& cache_;
     Options options_;
-    std::deque<WatchItem> queue_;
+    struct Queued {
+        WatchItem item;
+        std::size_t bytes = 0;
+    };
+    std::deque<Queued> queue_;
+    std::size_t queued_bytes_ = 0;
     std::int64_t progress_ = 0;
     base::Timer bookmark_;
     base::UniqueFunction<void(int)> waiting_;
