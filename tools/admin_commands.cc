@@ -219,6 +219,45 @@ base::Status lease_show(const std::string& text) {
     return {};
 }
 
+// Renews the lease whenever a third of its time is over. A member that goes away is no end: the
+// next one takes the stream.
+base::Task<void> keep_alive_task(base::Loop* loop, Target t, std::int64_t id, bool once) {
+    net::GrpcChannel channel(*loop, t.channel());
+    pb::LeaseKeepAliveRequest request;
+    request.set_id(id);
+    for (;;) {
+        auto stream = co_await channel.open("/etcdserverpb.Lease/LeaseKeepAlive", call_timeout());
+        if (!stream) co_return stream.error();
+        for (;;) {
+            CO_TRY_VOID((*stream)->write(request.SerializeAsString()));
+            auto message = co_await (*stream)->read();
+            if (!message || !*message) break;
+            pb::LeaseKeepAliveResponse response;
+            if (!response.ParseFromString(**message))
+                co_return base::internal_error("the answer cannot be read");
+            if (response.ttl() <= 0)
+                co_return base::not_found(fmt::format("there is no lease {:x}", id));
+            if (as_json())
+                print_json(json::object{{"id", fmt::format("{:x}", id)}, {"ttl", response.ttl()}});
+            else
+                fmt::print("lease {:x} keepalived with TTL({})\n", id, response.ttl());
+            std::fflush(stdout);
+            if (once) co_return base::Status();
+            const base::Millis pause(response.ttl() * 1000 / 3);
+            CO_TRY_VOID(co_await base::sleep_for(pause));
+        }
+        const base::Millis pause(200);
+        CO_TRY_VOID(co_await base::sleep_for(pause));
+    }
+}
+
+base::Status lease_keep_alive(const std::string& text, bool once) {
+    TRY(const Target t, target());
+    TRY(const std::int64_t id, lease_id(text));
+    return run_blocking<void>(
+        [&](base::Loop& loop) { return keep_alive_task(&loop, t, id, once); });
+}
+
 base::Status lease_list() {
     TRY(auto response,
         call<pb::LeaseLeasesResponse>("/etcdserverpb.Lease/LeaseLeases", pb::LeaseLeasesRequest()));
@@ -276,6 +315,12 @@ void add_admin_commands(CLI::App& app, int* exit_code) {
                   [] { return lease_show(text); })
         ->add_option("id", text)
         ->required();
+    static bool once = false;
+    auto* keep_alive =
+        store_command(*lease_group, exit_code, "keep-alive", "renew one until this is stopped",
+                      [] { return lease_keep_alive(text, once); });
+    keep_alive->add_option("id", text, "its id")->required();
+    keep_alive->add_flag("--once", once, "renew it once");
     store_command(*lease_group, exit_code, "list", "all of them", lease_list);
 }
 

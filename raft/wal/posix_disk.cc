@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -92,6 +93,16 @@ class Writer {
         TRY(const int fd, handle(create.name));
         dirty_.insert(create.name);
         const auto size = static_cast<off_t>(create.bytes);
+        struct stat info {};
+        struct statvfs room {};
+        if (::fstat(fd, &info) != 0 || ::fstatvfs(fd, &room) != 0) return failed(create.name);
+        // A batch that is tried again may have its file.
+        const std::uint64_t has = static_cast<std::uint64_t>(info.st_blocks) * 512;
+        if (has < create.bytes &&
+            room.f_bavail * room.f_frsize < create.bytes - has + PosixDisk::kReservedBytes) {
+            errno = ENOSPC;
+            return failed("allocate " + create.name);
+        }
         int rc = 0;
         do {
             rc = ::fallocate(fd, 0, 0, size);

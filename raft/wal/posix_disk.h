@@ -2,6 +2,7 @@
 // PosixDisk: a Disk on a directory of the real file system, with a disk thread of its own. Used and
 // calls back on the owner's loop.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,10 @@ namespace raft {
 
 class PosixDisk final : public Disk {
   public:
+    // A segment is made only when so much space is left beside it: what is logged also goes into
+    // the state machine's database, which shares the file system and, unlike the log, cannot wait.
+    static constexpr std::uint64_t kReservedBytes = std::uint64_t{64} << 20;
+
     // Makes the directory (0700) if it is not there, and locks it: Unavailable when another process
     // has it.
     static base::Result<std::unique_ptr<PosixDisk>> open(base::Loop& owner,

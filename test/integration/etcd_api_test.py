@@ -5,7 +5,7 @@ import json
 import subprocess
 import time
 
-from harness import Cluster, contains, equal, eventually, main, run
+from harness import Cluster, Failure, contains, equal, eventually, main, run
 
 c = Cluster()
 
@@ -96,6 +96,19 @@ def coxctl_says_the_same():
     code, text = c.coxctl("txn", "--if", "mod(x) > many", check=False)
     equal(code, 1)
     contains(text, "many is no number")
+    lease = json.loads(c.coxctl("lease", "grant", "2", "-o", "json"))["id"]
+    c.coxctl("put", "held", "1", "--lease", lease)
+    equal(json.loads(c.coxctl("lease", "keep-alive", lease, "--once", "-o", "json")), {"id": lease, "ttl": 2})
+    try:
+        c.coxctl("lease", "keep-alive", lease, timeout=4)
+        raise Failure("keep-alive ended")
+    except subprocess.TimeoutExpired:
+        equal(c.coxctl("get", "held"), "held\n1\n", "a lease that is renewed")
+    c.coxctl("lease", "revoke", lease)
+    equal(c.coxctl("get", "held"), "", "a lease that is revoked")
+    code, text = c.coxctl("lease", "keep-alive", lease, "--once", check=False)
+    equal(code, 1)
+    contains(text, "there is no lease " + lease)
 
 
 def garbage_on_the_ports_does_no_harm():

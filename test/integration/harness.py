@@ -1,9 +1,12 @@
 """What the integration tests share: a cluster in a temporary directory, commands, waiting, and TAP output."""
 import atexit
+import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -59,6 +62,18 @@ def contains(text, wanted):
         raise Failure(f"{wanted!r} is not in {text!r}")
 
 
+class Skip(Exception):
+    """The machine cannot do what the test needs."""
+
+
+def free_port():
+    """Below the range of the source ports of connections, as coxctl chooses them."""
+    while True:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", random.randint(10000, 32000)))
+            return s.getsockname()[1]
+
+
 class Cluster:
     def __init__(self, *flags):
         self.root = tempfile.mkdtemp(prefix="coxswain-test-")
@@ -102,6 +117,8 @@ def main(tests):
         try:
             test()
             print(f"ok {i} - {test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
+        except Skip as e:
+            print(f"ok {i} - {test.__name__} # SKIP {e}", flush=True)
         except Exception:  # noqa: BLE001: whatever it is, the test failed
             bad = True
             print(f"not ok {i} - {test.__name__}", flush=True)

@@ -1,15 +1,12 @@
 #!/usr/bin/env python3
 """Each part in a process of its own, on Coxswain's store and on a stock etcd: the same scenario as in one process."""
 import atexit
-import contextlib
-import random
 import shutil
-import socket
 import subprocess
 import tempfile
 import urllib.request
 
-from harness import COXSWAIN, KUBECTL, contains, eventually, main, run
+from harness import COXSWAIN, KUBECTL, contains, eventually, free_port, main, run
 
 root = tempfile.mkdtemp(prefix="coxswain-test-")
 processes = []
@@ -23,14 +20,6 @@ def close():
 
 
 atexit.register(close)
-
-
-def free_port():
-    """Below the range of the source ports of connections, as coxctl chooses them."""
-    while True:
-        with socket.socket() as s, contextlib.suppress(OSError):
-            s.bind(("127.0.0.1", random.randint(10000, 32000)))
-            return s.getsockname()[1]
 
 
 def start(*command):
