@@ -231,9 +231,8 @@ base::Task<void> put_scale(ApiServer& server, std::shared_ptr<RequestContext> co
                 scale.mutable_metadata()->clear_resourceversion();
         }
         if (scale.spec().replicas() < 0) {
-            std::vector<api::FieldError> errors{
-                api::FieldError::invalid("spec.replicas", std::to_string(scale.spec().replicas()),
-                                         "must be greater than or equal to 0")};
+            std::vector<api::FieldError> errors{api::FieldError::invalid(
+                "spec.replicas", scale.spec().replicas(), "must be greater than or equal to 0")};
             return api::invalid(kScaleType, context->info.name, std::move(errors));
         }
         auto out = api::clone(current);

@@ -26,7 +26,7 @@ void validate_service(const api::Message& object, FieldErrors* errors) {
         const auto& port = spec.ports(i);
         const std::string at = "spec.ports[" + std::to_string(i) + "]";
         if (port.port() < 1 || port.port() > 65535)
-            errors->push_back(api::FieldError::invalid(at + ".port", std::to_string(port.port()),
+            errors->push_back(api::FieldError::invalid(at + ".port", port.port(),
                                                        "must be between 1 and 65535, inclusive"));
         if (spec.ports_size() > 1 && port.name().empty())
             errors->push_back(api::FieldError::required(at + ".name", ""));

@@ -25,7 +25,7 @@ void validate_template(const api::core::PodTemplateSpec& t, std::string_view res
 
 void validate_replicas(std::int32_t replicas, FieldErrors* errors) {
     if (replicas < 0)
-        errors->push_back(api::FieldError::invalid("spec.replicas", std::to_string(replicas),
+        errors->push_back(api::FieldError::invalid("spec.replicas", replicas,
                                                    "must be greater than or equal to 0"));
 }
 

@@ -95,6 +95,9 @@ def bad_manifests_are_refused_by_field():
     contains(text, 'unknown field "spec.replicsa"')
     code, text = c.kubectl("create", "-f", "-", stdin="apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: []}\n", check=False)
     contains(text, "spec.containers: Required value")
+    # Numbers are not quoted.
+    code, text = c.kubectl("create", "-f", "-", stdin=WORKLOADS.replace("replicas: 3", "replicas: -3"), check=False)
+    contains(text, "spec.replicas: Invalid value: -3: must be greater than or equal to 0")
 
 
 def a_version_that_is_not_served_is_refused_and_loses_nothing():
