@@ -11,11 +11,15 @@
 #include "controllers/garbage_collector.h"
 #include "controllers/namespace.h"
 #include "controllers/node_lifecycle.h"
+#include "controllers/pod_gc.h"
 #include "controllers/replicaset.h"
 #include "controllers/service_account.h"
 
 namespace controllers {
 namespace {
+
+// As upstream.
+constexpr base::Millis kNodeQuarantine{40 * 1000};
 
 // One term of leadership: its informers and controllers are made anew, so that one who does not
 // lead costs nothing.
@@ -41,6 +45,7 @@ class Term {
         add(make_garbage_collector(loop, client, in));
         add(make_node_lifecycle(loop, client, in, nodes, options.node_grace));
         add(make_taint_eviction(loop, client, in, recorder("taint-eviction-controller")));
+        add(make_pod_gc(loop, client, in, kNodeQuarantine));
         add(make_service_account(loop, client, in));
     }
 

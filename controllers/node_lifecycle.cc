@@ -13,7 +13,6 @@ namespace {
 using api::coordination::Lease;
 using api::core::Node;
 using api::core::Pod;
-constexpr std::string_view kByNode = "node";
 
 struct ConditionTaint {
     const char* type;
@@ -35,13 +34,6 @@ const api::core::NodeCondition* condition_of(const Node& node, std::string_view 
     for (const auto& condition : node.status().conditions())
         if (condition.type() == type) return &condition;
     return nullptr;
-}
-
-void index_by_node(api::Informer& pods) {
-    pods.add_index(kByNode, [](const api::Message& pod) {
-        const auto& node = api::as<Pod>(pod).spec().nodename();
-        return node.empty() ? std::vector<std::string>() : std::vector<std::string>{node};
-    });
 }
 
 class NodeLifecycle final : public api::Controller {

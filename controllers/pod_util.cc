@@ -8,6 +8,13 @@ const api::core::PodCondition* pod_condition(const api::core::Pod& pod, std::str
     return nullptr;
 }
 
+void index_by_node(api::Informer& pods) {
+    pods.add_index(kByNode, [](const api::Message& pod) {
+        const auto& node = api::as<api::core::Pod>(pod).spec().nodename();
+        return node.empty() ? std::vector<std::string>() : std::vector<std::string>{node};
+    });
+}
+
 bool is_ready(const api::core::Pod& pod) {
     const auto* ready = pod_condition(pod, "Ready");
     return ready != nullptr && ready->status() == "True";

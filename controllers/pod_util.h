@@ -1,9 +1,10 @@
 #pragma once
-// What controllers ask of pods. Pure; any thread.
+// What controllers ask of pods. Pure; any thread, where nothing else is said.
 
 #include <chrono>
 #include <string_view>
 
+#include "api/informer.h"
 #include "api/object.h"
 #include "api/proto/core_v1_pod.pb.h"
 
@@ -22,6 +23,10 @@ bool is_finished(const api::core::Pod& pod);
 
 // What a pod says it needs of taints with NoExecute: see node_lifecycle.
 bool tolerates(const api::core::Toleration& toleration, const api::core::Taint& taint);
+
+// The index of a pod informer by the node that the pod is bound to. The informer's loop.
+inline constexpr std::string_view kByNode = "node";
+void index_by_node(api::Informer& pods);
 
 // A pod of the template, owned by `owner`. Its name is generated from the owner's.
 std::shared_ptr<api::core::Pod> pod_from_template(const api::core::PodTemplateSpec& pod_template,

@@ -8,6 +8,7 @@
 #include "controllers/manager.h"
 #include "controllers/namespace.h"
 #include "controllers/node_lifecycle.h"
+#include "controllers/pod_gc.h"
 #include "controllers/replicaset.h"
 #include "controllers/service_account.h"
 #include "test/controllers/fixture.h"
@@ -274,6 +275,41 @@ TEST_F(ClusterTest, ASilentNodeIsTaintedItsPodsGoAndItComesBack) {
         fake_->put(back);
         auto clean = [this] { return fake_->find<Node>("n1")->spec().taints().empty(); };
         EXPECT_TRUE(co_await test::eventually(clean));
+        co_await stop();
+    });
+}
+
+TEST_F(ClusterTest, PodsOfANodeThatIsGoneAreFailedAndDeleted) {
+    test::on_loop(loop_, [this]() -> base::Awaitable<void> {
+        fake_->put(node("stays"));
+        fake_->put(node("goes"));
+        fake_->put(node("comes-back"));
+        fake_->put(pod("a", "stays"));
+        fake_->put(pod("b", "goes"));
+        fake_->put(pod("c", "comes-back"));
+        fake_->put(pod("d", "never-was"));
+        fake_->put(pod("unbound"));
+        bool failed_first = false;
+        auto on_pod = [&failed_first](const api::ObjectPtr& before, const api::ObjectPtr& now) {
+            if (now == nullptr && api::meta_of(*before).name() == "b")
+                failed_first = api::as<Pod>(*before).status().phase() == "Failed";
+        };
+        informers_->of<Pod>().on_change(on_pod);
+        co_await begin_one(
+            controllers::make_pod_gc(loop_, client_, *informers_, base::Millis(300)));
+        fake_->erase(api::resource_of<Node>(), "goes");
+        fake_->erase(api::resource_of<Node>(), "comes-back");
+        (void)co_await base::sleep_for(base::Millis(100));
+        fake_->put(node("comes-back"));
+        auto gone = [this] {
+            return fake_->find<Pod>("default/b") == nullptr &&
+                   fake_->find<Pod>("default/d") == nullptr;
+        };
+        EXPECT_TRUE(co_await test::eventually(gone));
+        EXPECT_TRUE(failed_first);
+        (void)co_await base::sleep_for(base::Millis(300));
+        for (const char* name : {"default/a", "default/c", "default/unbound"})
+            EXPECT_NE(fake_->find<Pod>(name), nullptr) << name;
         co_await stop();
     });
 }

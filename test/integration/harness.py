@@ -1,6 +1,7 @@
 """What the integration tests share: a cluster in a temporary directory, commands, waiting, and TAP output."""
 import atexit
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -33,6 +34,23 @@ def run(*command, check=True, stdin=None, env=None, timeout=60):
     if done.returncode != 0:
         raise Failure(f"{' '.join(map(str, command))}\n  exit code {done.returncode}\n  {done.stdout}\n  {done.stderr}")
     return done.stdout
+
+
+@functools.cache
+def scratch():
+    """A directory for what the clients keep, removed at the end."""
+    path = tempfile.mkdtemp(prefix="coxswain-test-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def kubectl_env(config):
+    """The user's own configuration and caches are neither read nor written."""
+    return {"KUBECONFIG": config, "KUBECACHEDIR": scratch(), "HOME": scratch()}
+
+
+def kubectl(*args, config=os.devnull, **kw):
+    return run(KUBECTL, *args, env=kubectl_env(config), **kw)
 
 
 def eventually(what, condition, seconds=30, pause=0.05):
@@ -79,8 +97,8 @@ class Cluster:
         self.root = tempfile.mkdtemp(prefix="coxswain-test-")
         self.dir = self.root + "/c"
         atexit.register(self.close)
+        self.kubeconfig = self.dir + "/admin.kubeconfig"
         run(COXCTL, "cluster", "up", "--dir", self.dir, *flags, timeout=90)
-        self.env = {"KUBECONFIG": self.dir + "/admin.kubeconfig"}
 
     def status(self):
         return json.loads(run(COXCTL, "cluster", "status", "--dir", self.dir, "-o", "json"))
@@ -92,7 +110,7 @@ class Cluster:
         return run(COXCTL, "cluster", args[0], "--dir", self.dir, *args[1:], **kw)
 
     def kubectl(self, *args, **kw):
-        return run(KUBECTL, *args, env=self.env, **kw)
+        return kubectl(*args, config=self.kubeconfig, **kw)
 
     def kubectl_json(self, *args):
         return json.loads(self.kubectl(*args, "-o", "json"))

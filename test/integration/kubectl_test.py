@@ -3,7 +3,7 @@
 import subprocess
 import time
 
-from harness import KUBECTL, Cluster, contains, equal, eventually, main
+from harness import KUBECTL, Cluster, contains, equal, eventually, kubectl_env, main
 
 c = Cluster("--haproxy", "--hollow-nodes", "3")
 WORKLOADS = """
@@ -68,7 +68,7 @@ def get_in_every_form():
 
 
 def a_watch_follows_changes():
-    watch = subprocess.Popen([KUBECTL, "get", "pods", "-l", "app=watched", "-w"], stdout=subprocess.PIPE, text=True, env=c.env)
+    watch = subprocess.Popen([KUBECTL, "get", "pods", "-l", "app=watched", "-w"], stdout=subprocess.PIPE, text=True, env=kubectl_env(c.kubeconfig))
     try:
         time.sleep(0.5)
         c.kubectl("run", "watched", "--image=busybox:1", "--labels=app=watched")

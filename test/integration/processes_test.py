@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 import urllib.request
 
-from harness import COXSWAIN, KUBECTL, contains, eventually, free_port, main, run
+import harness
+from harness import COXSWAIN, contains, eventually, free_port, main
 
 root = tempfile.mkdtemp(prefix="coxswain-test-")
 processes = []
@@ -36,7 +37,7 @@ def scenario(name, store_port):
     parts.append(start(COXSWAIN, "hollow-nodes", "--insecure", "--server", "http://" + api, "--count", "2"))
 
     def kubectl(*args):
-        return run(KUBECTL, "--server", "http://" + api, *args)
+        return harness.kubectl("--server", "http://" + api, *args)
 
     eventually("two nodes", lambda: kubectl("get", "nodes").count(" Ready ") == 2)
     kubectl("create", "deployment", "web", "--image=nginx:1", "--replicas=3")
