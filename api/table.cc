@@ -6,6 +6,7 @@
 #include <map>
 
 #include "api/codec/json.h"
+#include "api/conversion/conversion.h"
 #include "api/table_cells.h"
 
 namespace api {
@@ -89,8 +90,15 @@ std::string partial_metadata_json(const Message& object, std::string_view versio
 
 std::string table_json(const ResourceInfo& resource, const std::vector<ObjectPtr>& objects,
                        std::string_view list_meta, const TableOptions& options) {
-    const Cells cells = cells_of(resource.prototype().GetDescriptor());
     const CellContext context{options.now};
+    // Rows are the same in all versions: there is one set of columns, that of what is stored.
+    const auto& stored = stored_as(resource);
+    const Cells cells = cells_of(stored.prototype().GetDescriptor());
+    const auto cells_of_row = [&](const Message& object) {
+        if (cells == nullptr) return default_cells(object);
+        return &stored == &resource ? cells(object, context)
+                                    : cells(*convert(object, stored), context);
+    };
     std::string out = "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/" + options.version +
                       "\",\"metadata\":" + std::string(list_meta) + ",\"columnDefinitions\":";
     out += options.without_columns
@@ -101,8 +109,7 @@ std::string table_json(const ResourceInfo& resource, const std::vector<ObjectPtr
     for (const auto& object : objects) {
         if (!object) continue;
         if (!std::exchange(first, false)) out += ',';
-        out += "{\"cells\":" +
-               json::serialize(cells != nullptr ? cells(*object, context) : default_cells(*object));
+        out += "{\"cells\":" + json::serialize(cells_of_row(*object));
         if (options.include_object == "Object")
             out += ",\"object\":" +
                    to_json(*object, {resource.api_version(), std::string(resource.kind)});

@@ -1,10 +1,9 @@
-// A HorizontalPodAutoscaler's row, of both versions: what it measures and what it wants.
+// A HorizontalPodAutoscaler's row: what it measures and what it wants.
 
 #include <fmt/format.h>
 
 #include <boost/json/array.hpp>
 
-#include "api/proto/autoscaling_v1.pb.h"
 #include "api/proto/autoscaling_v2.pb.h"
 #include "api/table_cells.h"
 
@@ -79,7 +78,7 @@ std::string metric(const autoscalingv2::MetricSpec& spec, const autoscalingv2::M
 
 }  // namespace
 
-json::array autoscaler_v2_cells(const Message& object, const CellContext& c) {
+json::array autoscaler_cells(const Message& object, const CellContext& c) {
     const auto& h = as<autoscalingv2::HorizontalPodAutoscaler>(object);
     std::string targets;
     for (int i = 0; i < h.spec().metrics_size() && i < kShown; ++i) {
@@ -93,24 +92,6 @@ json::array autoscaler_v2_cells(const Message& object, const CellContext& c) {
     return {h.metadata().name(),
             target.kind() + "/" + target.name(),
             targets.empty() ? "<none>" : targets,
-            h.spec().has_minreplicas() ? std::to_string(h.spec().minreplicas()) : "<unset>",
-            h.spec().maxreplicas(),
-            h.status().currentreplicas(),
-            c.age(h.metadata().creationtimestamp())};
-}
-
-json::array autoscaler_v1_cells(const Message& object, const CellContext& c) {
-    const auto& h = as<autoscaling::HorizontalPodAutoscaler>(object);
-    std::string targets = "<none>";
-    if (h.spec().has_targetcpuutilizationpercentage())
-        targets = fmt::format("cpu: {}/{}%",
-                              percent(h.status().has_currentcpuutilizationpercentage(),
-                                      h.status().currentcpuutilizationpercentage(), "<unknown>"),
-                              h.spec().targetcpuutilizationpercentage());
-    const auto& target = h.spec().scaletargetref();
-    return {h.metadata().name(),
-            target.kind() + "/" + target.name(),
-            targets,
             h.spec().has_minreplicas() ? std::to_string(h.spec().minreplicas()) : "<unset>",
             h.spec().maxreplicas(),
             h.status().currentreplicas(),

@@ -20,8 +20,7 @@ Cells cells_of(const google::protobuf::Descriptor* type);
 
 // The parts, a file each.
 boost::json::array pod_cells(const Message& object, const CellContext& context);
-boost::json::array autoscaler_v1_cells(const Message& object, const CellContext& context);
-boost::json::array autoscaler_v2_cells(const Message& object, const CellContext& context);
+boost::json::array autoscaler_cells(const Message& object, const CellContext& context);
 Cells other_cells(const google::protobuf::Descriptor* type);
 
 }  // namespace api

@@ -11,14 +11,12 @@
 #include "api/proto/admissionregistration_v1.pb.h"
 #include "api/proto/apiextensions_v1.pb.h"
 #include "api/proto/apiregistration_v1.pb.h"
-#include "api/proto/autoscaling_v1.pb.h"
 #include "api/proto/autoscaling_v2.pb.h"
 #include "api/proto/certificates_v1.pb.h"
 #include "api/proto/core_v1_config.pb.h"
 #include "api/proto/core_v1_event.pb.h"
 #include "api/proto/core_v1_pod.pb.h"
 #include "api/proto/core_v1_podspec.pb.h"
-#include "api/proto/events_v1.pb.h"
 #include "api/proto/flowcontrol_v1.pb.h"
 #include "api/proto/networking_v1.pb.h"
 #include "api/proto/node_v1.pb.h"
@@ -112,36 +110,6 @@ json::array component_cells(const Message& object, const CellContext&) {
         error = c.error();
     }
     return {name(object), status, message, error};
-}
-
-json::array event_cells(const Message& object, const CellContext& c) {
-    const auto& e = as<events::Event>(object);
-    const auto since = [&](const meta::Time& t) {
-        if (t.has_seconds()) return c.age(t);
-        return e.eventtime().has_seconds() ? c.age(to_time(from_time(e.eventtime())))
-                                           : std::string("<unknown>");
-    };
-    std::string last = since(e.deprecatedlasttimestamp());
-    std::int32_t count = e.deprecatedcount();
-    if (e.has_series()) {
-        last = c.age(to_time(from_time(e.series().lastobservedtime())));
-        count = e.series().count();
-    }
-    const std::string& component = e.deprecatedsource().component();
-    std::string source = component.empty() ? e.reportingcontroller() : component;
-    if (!e.deprecatedsource().host().empty()) source += ", " + e.deprecatedsource().host();
-    std::string target = lower(e.regarding().kind());
-    if (!e.regarding().name().empty()) target += "/" + e.regarding().name();
-    return {last,
-            e.type(),
-            e.reason(),
-            target,
-            e.regarding().fieldpath(),
-            source,
-            e.note(),
-            since(e.deprecatedfirsttimestamp()),
-            std::max(count, 1),
-            name(object)};
 }
 
 json::array ingress_cells(const Message& object, const CellContext& c) {
@@ -396,9 +364,7 @@ Cells other_cells(const google::protobuf::Descriptor* type) {
         {core::PodTemplate::descriptor(), pod_template_cells},
         {core::ResourceQuota::descriptor(), resource_quota_cells},
         {core::ComponentStatus::descriptor(), component_cells},
-        {events::Event::descriptor(), event_cells},
-        {autoscaling::HorizontalPodAutoscaler::descriptor(), autoscaler_v1_cells},
-        {autoscalingv2::HorizontalPodAutoscaler::descriptor(), autoscaler_v2_cells},
+        {autoscalingv2::HorizontalPodAutoscaler::descriptor(), autoscaler_cells},
         {networking::Ingress::descriptor(), ingress_cells},
         {networking::IngressClass::descriptor(), ingress_class_cells},
         {networking::NetworkPolicy::descriptor(), network_policy_cells},

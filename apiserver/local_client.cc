@@ -218,6 +218,7 @@ class LocalClient final : public api::Client {
                                                            std::string ns,
                                                            api::WatchOptions options) {
         CacheWatch::Options watch;
+        watch.resource = r;
         CO_TRY(watch.selection, Selection::parse(*r, std::move(ns), "", options.label_selector,
                                                  options.field_selector));
         watch.initial_events = options.send_initial_events;

@@ -191,14 +191,10 @@ base::Task<void> ApiServer::dispatch_resource(std::shared_ptr<RequestContext> co
     CO_TRY(context->accepted, negotiate(context->exchange->header("accept"), true));
     if (info.verb == "create" && is_review(resource))
         co_return co_await handle_review(*this, context);
-    if (resource.storage_prefix.empty() && info.resource != "componentstatuses") {
-        if (resource.kind == "Binding" && info.verb == "create")
-            co_return api::not_implemented(
-                "POST of a Binding outside of its pod is not served; use pods/binding");
+    if (resource.kind == "Binding" && info.verb == "create" && info.subresource.empty())
+        co_return co_await handle_binding(*this, context);
+    if (resource.storage_prefix.empty() && resource.kind != "ComponentStatus")
         co_return api::method_not_supported(resource.qualified(), info.verb);
-    }
-    if (info.resource == "componentstatuses")
-        co_return api::not_implemented("componentstatuses is not served yet");
 
     if (!info.subresource.empty()) {
         const auto* sub = resource.subresource(info.subresource);

@@ -4,6 +4,7 @@
 
 #include "api/codec/envelope.h"
 #include "api/codec/json.h"
+#include "api/conversion/conversion.h"
 #include "base/log.h"
 #include "kvstore/mvcc/record.h"
 
@@ -57,8 +58,20 @@ api::ObjectPtr Cached::decode() const {
     return message;
 }
 
+std::shared_ptr<const Cached> Cached::in_version(const std::shared_ptr<const Cached>& object,
+                                                 const api::ResourceInfo& resource) {
+    if (object == nullptr || &object->resource_ == &resource) return object;
+    return shared_once(&object->view_, [&] {
+        std::shared_ptr<Cached> view(
+            new Cached(resource, object->key_, object->revision_, object->bytes_));
+        view->source_ = object;
+        return view;
+    });
+}
+
 api::ObjectPtr Cached::object() const {
-    return shared_once(&object_, [this] {
+    return shared_once(&object_, [this]() -> api::ObjectPtr {
+        if (source_ != nullptr) return api::convert(*source_->object(), resource_);
         auto decoded = decode();
         CHECK(decoded != nullptr, "{} was an object when it came", key_);
         return decoded;
@@ -161,7 +174,7 @@ void ObjectCache::progress(std::int64_t revision) {
 CacheSet::CacheSet(base::Loop& loop, kvstore::Client& store)
     : loop_(loop), store_(store), tasks_(loop) {
     for (const auto& r : api::all_resources()) {
-        if (r.storage_prefix.empty()) continue;
+        if (r.storage_prefix.empty() || !api::is_stored_as_served(r)) continue;
         const bool added =
             caches_.emplace(std::string(r.storage_prefix) + "/", std::make_unique<ObjectCache>(r))
                 .second;

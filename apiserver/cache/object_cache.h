@@ -30,6 +30,9 @@ class Cached {
                                               std::int64_t revision, std::string bytes);
     // The same object as of another revision.
     std::shared_ptr<const Cached> at(std::int64_t revision) const;
+    // The object in the version of `resource`; itself for the one that is stored.
+    static std::shared_ptr<const Cached> in_version(const std::shared_ptr<const Cached>& object,
+                                                    const api::ResourceInfo& resource);
 
     const api::ResourceInfo& resource() const { return resource_; }
     // Its key in the store.
@@ -58,6 +61,9 @@ class Cached {
     std::string key_;
     std::int64_t revision_;
     std::string bytes_;
+    // Of a view in another version: what is stored. Its views are shared as long as one is held.
+    std::shared_ptr<const Cached> source_;
+    mutable std::weak_ptr<const Cached> view_;
     mutable std::weak_ptr<const api::Message> object_;
     mutable std::weak_ptr<const std::string> json_;
     mutable std::weak_ptr<const std::string> protobuf_;

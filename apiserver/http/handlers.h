@@ -19,6 +19,8 @@ base::Task<void> handle_delete_collection(ApiServer& server,
                                           std::shared_ptr<RequestContext> context);
 // pods/binding, pods/eviction, …/scale.
 base::Task<void> handle_subresource(ApiServer& server, std::shared_ptr<RequestContext> context);
+// POST of a Binding to the collection: the binding names its pod.
+base::Task<void> handle_binding(ApiServer& server, std::shared_ptr<RequestContext> context);
 // What is created and only answered: access and token reviews.
 bool is_review(const api::ResourceInfo& resource);
 base::Task<void> handle_review(ApiServer& server, std::shared_ptr<RequestContext> context);
@@ -37,6 +39,8 @@ struct ListQuery {
     api::ListOptions options;
 };
 base::Task<ListPage> list_objects(Registry& registry, ListQuery query);
+// The components of the cluster and how they are now.
+base::Task<std::vector<CachedPtr>> component_statuses(CacheSet& caches);
 base::Task<api::ObjectPtr> bind_pod(Registry& registry, std::string namespace_name,
                                     std::string name, api::ObjectPtr binding, WriteContext context);
 base::Task<void> evict_pod(Registry& registry, std::string namespace_name, std::string name,

@@ -103,9 +103,7 @@ base::Task<ListPage> list_at(Registry& registry, const api::ResourceInfo* resour
     }
 }
 
-}  // namespace
-
-base::Task<ListPage> list_objects(Registry& registry, ListQuery query) {
+base::Task<ListPage> list_stored(Registry& registry, ListQuery query) {
     const auto& options = query.options;
     CO_TRY(auto selection, Selection::parse(*query.resource, query.namespace_name, query.name,
                                             options.label_selector, options.field_selector));
@@ -160,6 +158,28 @@ base::Task<ListPage> list_objects(Registry& registry, ListQuery query) {
     if (!page.continue_token.empty() && selection.everything())
         page.remaining =
             static_cast<std::int64_t>(cache.count(selection.prefix()) - page.items.size());
+    co_return page;
+}
+
+base::Task<ListPage> list_components(Registry& registry, ListQuery query) {
+    CO_TRY(auto selection,
+           Selection::parse(*query.resource, "", query.name, query.options.label_selector,
+                            query.options.field_selector));
+    CO_TRY(auto all, co_await component_statuses(registry.caches()));
+    ListPage page;
+    for (auto& component : all)
+        if (selection.matches(*component)) page.items.push_back(std::move(component));
+    co_return page;
+}
+
+}  // namespace
+
+base::Task<ListPage> list_objects(Registry& registry, ListQuery query) {
+    const auto& resource = *query.resource;
+    if (resource.kind == "ComponentStatus") co_return co_await list_components(registry, query);
+    CO_TRY(auto page, co_await list_stored(registry, std::move(query)));
+    for (auto& item : page.items)
+        item = Cached::in_version(item, resource);
     co_return page;
 }
 
@@ -233,10 +253,18 @@ void respond_list(RequestContext& context, const ListPage& page) {
 base::Task<void> handle_get(ApiServer& server, std::shared_ptr<RequestContext> context) {
     const auto& info = context->info;
     CachedPtr object;
-    if (info.param("resourceVersion") == "0")
-        object = server.caches()
-                     .of(*context->resource)
-                     .find(context->resource->storage_key(info.namespace_, info.name));
+    if (context->resource->kind == "ComponentStatus") {
+        CO_TRY(const auto all, co_await component_statuses(server.caches()));
+        for (const auto& component : all)
+            if (component->key() == "/" + info.name) object = component;
+        if (!object) co_return api::not_found(context->resource->qualified(), info.name);
+    } else if (info.param("resourceVersion") == "0") {
+        object = Cached::in_version(
+            server.caches()
+                .of(*context->resource)
+                .find(context->resource->storage_key(info.namespace_, info.name)),
+            *context->resource);
+    }
     if (!object) {
         CO_TRY(object,
                co_await server.registry().get(*context->resource, info.namespace_, info.name));
@@ -360,6 +388,7 @@ base::Result<CacheWatch::Options> watch_options(const RequestContext& context,
                                                 std::int64_t* version) {
     const auto& info = context.info;
     CacheWatch::Options out;
+    out.resource = context.resource;
     TRY(out.selection, Selection::parse(*context.resource, info.namespace_, info.name,
                                         info.param("labelSelector"), info.param("fieldSelector")));
     TRY(*version, parse_version(info.param("resourceVersion"), "resourceVersion"));

@@ -262,6 +262,28 @@ void respond_success(RequestContext& context) {
 
 }  // namespace
 
+base::Task<void> handle_binding(ApiServer& server, std::shared_ptr<RequestContext> context) {
+    const auto& info = context->info;
+    CO_TRY(std::string body, co_await context->exchange->read_body(kMaxBody));
+    CO_TRY(auto decoded,
+           decode_body(*context, body, "k8s.io.api.core.v1.Binding", {"v1", "Binding"}));
+    const auto& m = api::meta_of(*decoded.object);
+    // The path of a subresource names the pod; the body must not say otherwise.
+    const std::string pod = info.subresource.empty() ? m.name() : info.name;
+    if (!m.name().empty() && m.name() != pod)
+        co_return api::bad_request("the name in the binding (" + m.name() +
+                                   ") does not match the name of the pod (" + pod + ")");
+    if (!m.namespace_().empty() && m.namespace_() != info.namespace_)
+        co_return api::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the "
+            "request");
+    if (pod.empty()) co_return api::bad_request("metadata.name: Required value");
+    CO_TRY_VOID(co_await bind_pod(server.registry(), info.namespace_, pod,
+                                  std::move(decoded.object), context->write_context()));
+    respond_success(*context);
+    co_return base::Status();
+}
+
 base::Task<void> handle_subresource(ApiServer& server, std::shared_ptr<RequestContext> context) {
     const auto& info = context->info;
     if (info.subresource == "scale") {
@@ -275,15 +297,8 @@ base::Task<void> handle_subresource(ApiServer& server, std::shared_ptr<RequestCo
         }
         co_return api::method_not_supported(context->resource->qualified(), info.verb);
     }
-    if (info.verb == "create" && info.subresource == "binding") {
-        CO_TRY(std::string body, co_await context->exchange->read_body(kMaxBody));
-        CO_TRY(auto decoded,
-               decode_body(*context, body, "k8s.io.api.core.v1.Binding", {"v1", "Binding"}));
-        CO_TRY_VOID(co_await bind_pod(server.registry(), info.namespace_, info.name,
-                                      std::move(decoded.object), context->write_context()));
-        respond_success(*context);
-        co_return base::Status();
-    }
+    if (info.verb == "create" && info.subresource == "binding")
+        co_return co_await handle_binding(server, context);
     if (info.verb == "create" && info.subresource == "eviction") {
         CO_TRY(std::string body, co_await context->exchange->read_body(kMaxBody));
         CO_TRY(auto decoded, decode_body(*context, body, "k8s.io.api.policy.v1.Eviction",

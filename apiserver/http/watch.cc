@@ -104,6 +104,8 @@ base::Awaitable<std::optional<WatchItem>> CacheWatch::next() {
     Queued first = std::move(queue_.front());
     queue_.pop_front();
     queued_bytes_ -= first.bytes;
+    if (options_.resource != nullptr)
+        first.item.object = Cached::in_version(first.item.object, *options_.resource);
     co_return std::move(first.item);
 }
 

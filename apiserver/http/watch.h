@@ -23,6 +23,8 @@ class CacheWatch final : public ObjectCache::Subscriber {
   public:
     struct Options {
         Selection selection;
+        // In whose version objects are shown; null: as they are stored.
+        const api::ResourceInfo* resource = nullptr;
         // 0: from the state as it is, as synthetic ADDED events.
         std::int64_t since = 0;
         // The whole state first, then a bookmark that says so.

@@ -76,7 +76,7 @@ base::Task<CachedPtr> Registry::get(const api::ResourceInfo& resource, std::stri
     CO_TRY_VOID(co_await caches_.wait_fresh());
     auto found = caches_.of(resource).find(resource.storage_key(namespace_name, name));
     if (!found) co_return api::not_found(resource.qualified(), name);
-    co_return found;
+    co_return Cached::in_version(found, resource);
 }
 
 base::Task<CachedPtr> Registry::read_store(const api::ResourceInfo& resource, std::string key) {
@@ -165,10 +165,11 @@ base::Task<bool> Registry::erase(const api::ResourceInfo& resource, std::string 
     co_return false;
 }
 
-base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource,
-                                            std::string namespace_name,
-                                            std::unique_ptr<api::Message> object,
-                                            WriteContext context) {
+base::Task<api::ObjectPtr> Registry::create_stored(const api::ResourceInfo& resource,
+                                                   const api::ResourceInfo& asked,
+                                                   std::string namespace_name,
+                                                   std::unique_ptr<api::Message> object,
+                                                   WriteContext context) {
     auto* m = api::mutable_meta(object.get());
     if (!m->resourceversion().empty())
         co_return api::bad_request("resourceVersion should not be set on objects to be created");
@@ -195,7 +196,7 @@ base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource,
     CO_TRY_VOID(co_await admission_->admit_create(resource, shared, context));
     if (auto errors = validate_create(resource, *shared); !errors.empty()) {
         co_await admission_->release(resource, shared);
-        co_return api::invalid(resource, m->name(), std::move(errors));
+        co_return api::invalid(asked, m->name(), std::move(errors));
     }
     if (context.dry_run) {
         co_await admission_->release(resource, shared);
@@ -214,14 +215,15 @@ base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource,
         // back.
         if (written) co_await admission_->release(resource, shared);
         if (!written) co_return written.error();
-        co_return api::already_exists(resource.qualified(), m->name());
+        co_return api::already_exists(asked.qualified(), m->name());
     }
 }
 
-base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource,
-                                            std::string namespace_name, std::string name,
-                                            std::string subresource, Transform transform,
-                                            WriteContext context) {
+base::Task<api::ObjectPtr> Registry::update_stored(const api::ResourceInfo& resource,
+                                                   const api::ResourceInfo& asked,
+                                                   std::string namespace_name, std::string name,
+                                                   std::string subresource, Transform transform,
+                                                   WriteContext context) {
     const std::string key = resource.storage_key(namespace_name, name);
     CachedPtr current = caches_.of(resource).find(key);
     bool fresh = false;
@@ -230,7 +232,7 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource,
             CO_TRY(current, co_await read_store(resource, key));
             fresh = true;
         }
-        if (!current) co_return api::not_found(resource.qualified(), name);
+        if (!current) co_return api::not_found(asked.qualified(), name);
         const api::ObjectPtr old = current->object();
         auto transformed = transform(*old);
         if (!transformed) {
@@ -252,16 +254,16 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource,
                 continue;
             }
             if (other_uid)
-                co_return api::conflict(resource.qualified(), name,
+                co_return api::conflict(asked.qualified(), name,
                                         "Precondition failed: UID in precondition: " + m->uid() +
                                             ", UID in object meta: " + api::meta_of(*old).uid());
-            co_return api::conflict(resource.qualified(), name);
+            co_return api::conflict(asked.qualified(), name);
         }
         prepare_update(resource, object.get(), *old, subresource);
         if (subresource.empty()) api::set_defaults(object.get());
         CO_TRY_VOID(co_await admission_->admit_update(resource, object, old, subresource, context));
         if (auto errors = validate_update(resource, *object, *old, subresource); !errors.empty())
-            co_return api::invalid(resource, name, std::move(errors));
+            co_return api::invalid(asked, name, std::move(errors));
         // The last finalizer of an object that is being deleted is gone: so is the object.
         const bool gone = api::is_deleting(*old) && !blocked_by_finalizers(*object) &&
                           m->deletiongraceperiodseconds() == 0;
@@ -290,27 +292,28 @@ base::Task<api::ObjectPtr> Registry::update(const api::ResourceInfo& resource,
         current = std::move(found);
         fresh = true;
     }
-    co_return api::conflict(resource.qualified(), name);
+    co_return api::conflict(asked.qualified(), name);
 }
 
-base::Task<Removed> Registry::remove(const api::ResourceInfo& resource, std::string namespace_name,
-                                     std::string name, RemoveOptions remove_options,
-                                     WriteContext context) {
+base::Task<Removed> Registry::remove_stored(const api::ResourceInfo& resource,
+                                            const api::ResourceInfo& asked,
+                                            std::string namespace_name, std::string name,
+                                            RemoveOptions remove_options, WriteContext context) {
     const auto& options = remove_options.options;
     const std::string key = resource.storage_key(namespace_name, name);
     CO_TRY(CachedPtr current, co_await read_store(resource, key));
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-        if (!current) co_return api::not_found(resource.qualified(), name);
+        if (!current) co_return api::not_found(asked.qualified(), name);
         const api::ObjectPtr old = current->object();
         const auto& before = api::meta_of(*old);
         if (!options.uid.empty() && options.uid != before.uid())
-            co_return api::conflict(resource.qualified(), name,
+            co_return api::conflict(asked.qualified(), name,
                                     "Precondition failed: UID in precondition: " + options.uid +
                                         ", UID in object meta: " + before.uid());
         if (!options.resource_version.empty() &&
             options.resource_version != std::to_string(current->revision()))
             co_return api::conflict(
-                resource.qualified(), name,
+                asked.qualified(), name,
                 "Precondition failed: ResourceVersion in precondition: " +
                     options.resource_version +
                     ", ResourceVersion in object meta: " + std::to_string(current->revision()));
@@ -361,7 +364,7 @@ base::Task<Removed> Registry::remove(const api::ResourceInfo& resource, std::str
         }
         current = std::move(found);
     }
-    co_return api::conflict(resource.qualified(), name);
+    co_return api::conflict(asked.qualified(), name);
 }
 
 }  // namespace apiserver

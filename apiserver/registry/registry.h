@@ -1,8 +1,9 @@
 #pragma once
 // Registry: reads and writes of objects with all that Kubernetes promises about them: names and
 // uids, generations, conflicts on resourceVersion, finalizers and graceful deletion, admission,
-// validation. HTTP handlers and the in-process client both end here. API loop; errors carry a
-// metav1.Status.
+// validation. HTTP handlers and the in-process client both end here. Objects come and go in the
+// version of the resource that is asked for; inside, they are what is stored. API loop; errors
+// carry a metav1.Status.
 
 #include <functional>
 #include <memory>
@@ -69,6 +70,21 @@ class Registry {
                                std::string name, RemoveOptions options, WriteContext context);
 
   private:
+    // The same in the stored version. `asked` is what was asked for: errors name it.
+    base::Task<api::ObjectPtr> create_stored(const api::ResourceInfo& resource,
+                                             const api::ResourceInfo& asked,
+                                             std::string namespace_name,
+                                             std::unique_ptr<api::Message> object,
+                                             WriteContext context);
+    base::Task<api::ObjectPtr> update_stored(const api::ResourceInfo& resource,
+                                             const api::ResourceInfo& asked,
+                                             std::string namespace_name, std::string name,
+                                             std::string subresource, Transform transform,
+                                             WriteContext context);
+    base::Task<Removed> remove_stored(const api::ResourceInfo& resource,
+                                      const api::ResourceInfo& asked, std::string namespace_name,
+                                      std::string name, RemoveOptions options,
+                                      WriteContext context);
     base::Task<CachedPtr> read_store(const api::ResourceInfo& resource, std::string key);
     // Writes `object` over what is at `at_revision` (0: nothing). Answers the new object, or
     // nullopt when something else is there; `found` is then what. `ttl_seconds`: 0 or how long it

@@ -100,15 +100,45 @@ def bad_manifests_are_refused_by_field():
     contains(text, "spec.replicas: Invalid value: -3: must be greater than or equal to 0")
 
 
-def a_version_that_is_not_served_is_refused_and_loses_nothing():
-    # autoscaling/v2 is what is stored; without a conversion an autoscaling/v1 object would lose its target.
-    hpa = "apiVersion: autoscaling/{}\nkind: HorizontalPodAutoscaler\nmetadata: {{name: h}}\nspec: {{maxReplicas: 3, scaleTargetRef: {{kind: Deployment, name: web}}}}\n"
-    code, text = c.kubectl("create", "-f", "-", stdin=hpa.format("v1"), check=False)
-    equal(code, 1)
-    contains(text, 'no matches for kind "HorizontalPodAutoscaler" in version "autoscaling/v1"')
-    c.kubectl("create", "-f", "-", stdin=hpa.format("v2"))
-    equal(c.kubectl("get", "hpa", "h", "-o", "jsonpath={.spec.metrics[0].resource.target.averageUtilization}"), "80")
-    c.kubectl("delete", "hpa", "h")
+def an_object_is_served_in_all_its_versions():
+    hpa = ("apiVersion: autoscaling/{}\nkind: HorizontalPodAutoscaler\nmetadata: {{name: h}}\n"
+           "spec: {{maxReplicas: 3, {}scaleTargetRef: {{kind: Deployment, name: web}}}}\n")
+    old, new = "horizontalpodautoscalers.v1.autoscaling", "horizontalpodautoscalers.v2.autoscaling"
+    c.kubectl("create", "-f", "-", stdin=hpa.format("v1", "targetCPUUtilizationPercentage: 55, "))
+    target = "jsonpath={.apiVersion} {.spec.metrics[*].resource.target.averageUtilization}"
+    equal(c.kubectl("get", new, "h", "-o", target), "autoscaling/v2 55")
+    metrics = '{"spec":{"metrics":[{"type":"Resource","resource":{"name":"memory","target":{"type":"Utilization","averageUtilization":33}}}]}}'
+    c.kubectl("patch", new, "h", "--type=merge", "-p", metrics)
+    equal("targetCPUUtilizationPercentage" in c.kubectl("get", old, "h", "-o", "yaml"), False)
+    contains(c.kubectl("get", old, "h", "-o", "yaml"), 'autoscaling.alpha.kubernetes.io/metrics: \'[{"type":"Resource"')
+    c.kubectl("patch", old, "h", "-p", '{"spec":{"maxReplicas":7,"targetCPUUtilizationPercentage":44}}')
+    equal(c.kubectl("get", new, "h", "-o", target + "{.spec.maxReplicas}"), "autoscaling/v2 33 447")
+    contains(c.kubectl("get", old), "Deployment/web")
+    c.kubectl("apply", "-f", "-", stdin=hpa.format("v2", ""))
+    contains(c.kubectl("delete", old, "h"), "deleted")
+
+    pod = c.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
+    selected = c.kubectl_json("get", "events.v1.events.k8s.io", "--field-selector", f"regarding.kind=Pod,regarding.name={pod}")["items"]
+    equal({e["regarding"]["name"] for e in selected}, {pod})
+    contains([e["reason"] for e in selected], "Scheduled")
+    same = c.kubectl("get", "events", "--field-selector", f"involvedObject.name={pod}", "-o", "name").splitlines()
+    equal(len(same), len(selected))
+    contains(c.kubectl("get", "events.v1.events.k8s.io", "--field-selector", "involvedObject.kind=Pod", check=False)[1], "field label not supported: involvedObject.kind")
+
+
+def components_are_healthy():
+    contains(c.kubectl("get", "cs", "etcd-0"), "Healthy")
+    equal([i["conditions"][0]["status"] for i in c.kubectl_json("get", "componentstatuses")["items"]], ["True"] * 3)
+
+
+def a_binding_may_be_posted_to_its_collection():
+    c.kubectl("create", "-f", "-", stdin="apiVersion: v1\nkind: Pod\nmetadata: {name: by-hand}\nspec: {schedulerName: nobody, containers: [{name: c, image: i}]}\n")
+    node = c.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
+    binding = '{"apiVersion":"v1","kind":"Binding","metadata":{"name":"by-hand"},"target":{"kind":"Node","name":"%s"}}' % node
+    c.kubectl("create", "--raw", "/api/v1/namespaces/default/bindings", "-f", "-", stdin=binding)
+    eventually("it runs", lambda: c.kubectl("get", "pod", "by-hand", "-o", "jsonpath={.spec.nodeName} {.status.phase}") == node + " Running")
+    contains(c.kubectl("create", "--raw", "/api/v1/namespaces/default/bindings", "-f", "-", stdin=binding, check=False)[1], "already assigned")
+    c.kubectl("delete", "pod", "by-hand", "--now")
 
 
 def garbage_below_registry_is_no_object_and_harms_nobody():
@@ -176,6 +206,6 @@ def a_namespace_takes_its_content_with_it():
 
 
 main([nodes_register_and_become_ready, workloads_come_up, get_in_every_form, a_watch_follows_changes, apply_twice_with_a_change,
-      bad_manifests_are_refused_by_field, a_version_that_is_not_served_is_refused_and_loses_nothing,
+      bad_manifests_are_refused_by_field, an_object_is_served_in_all_its_versions, components_are_healthy, a_binding_may_be_posted_to_its_collection,
       garbage_below_registry_is_no_object_and_harms_nobody, labels_annotations_and_scale, rollouts_go_forth_and_back, drain_moves_pods_away,
       deleting_cascades, a_namespace_takes_its_content_with_it])

@@ -35,15 +35,11 @@ def main():
     messages = {f'{r["proto_package"]}.{r["message"]}' for r in table("kube-fields.tsv")}
     rows = []
     resources = [r for r in table("kube-resources.tsv") if r["in_v1_36"] == "1"]
-    names = {group_version(r) for r in resources}
     for r in resources:
         group = r["group"]
         package = PACKAGES.get(group) or "k8s.io.api." + group.split(".")[0]
         message = f'{package}.{r["version"]}.{r["kind"]}'
         if message not in messages:
-            continue
-        # Another version of it is what is stored, and there is no conversion yet: served, it would lose fields.
-        if r["storage_version"] in names and r["storage_version"] != group_version(r):
             continue
         prefix = r["storage_key"].split("/<")[0]
         rows.append(f'{{"{group}", "{r["version"]}", "{r["kind"]}", "{r["plural"]}", "{r["singular"]}", '
