@@ -5,7 +5,7 @@
 namespace api {
 
 WorkQueue::WorkQueue(base::Loop& loop, WorkQueueOptions options)
-    : loop_(loop), options_(options), timer_(loop) {}
+    : options_(options), timer_(loop) {}
 
 WorkQueue::~WorkQueue() {
     shut_down();

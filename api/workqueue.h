@@ -54,7 +54,6 @@ class WorkQueue {
     void on_timer();
     void arm();
 
-    base::Loop& loop_;
     WorkQueueOptions options_;
     base::Timer timer_;
     std::deque<std::string> order_;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The store beside etcd: three members each, the same h2load, the same run, on loopback without TLS.
+"""The store beside etcd: three members each, the same load, the same run, on loopback without TLS.
 
-    tools/dev bench [--scale 0.5]
+    tools/dev bench [--scale 0.5] [--keys 1000000] [--only puts,watch] [-o json]
 
 Prints a table. Figures depend on the machine; only the two columns of one run compare.
 """
@@ -13,7 +13,7 @@ import random
 import re
 import shutil
 import signal
-import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +21,10 @@ import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 COXCTL = str(SOURCE / "build/bin/coxctl")
+ETCD_LOAD = str(SOURCE / "build/bench/etcd_load")
 
+
+# --- requests, as bytes of gRPC
 
 def varint(n):
     out = b""
@@ -31,33 +34,54 @@ def varint(n):
     return out + bytes([n])
 
 
-def field(number, data):
-    return varint(number << 3 | 2) + varint(len(data)) + data
+def number(field, value):
+    return varint(field << 3) + varint(value)
+
+
+def data(field, value):
+    return varint(field << 3 | 2) + varint(len(value)) + value
 
 
 def frame(message):
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-PUT = frame(field(1, b"bench/key") + field(2, b"x" * 256))
-GET = frame(field(1, b"bench/key"))
-SERIALIZABLE = frame(field(1, b"bench/key") + varint(7 << 3) + b"\x01")
+KEY = data(1, b"bench/key")
+PUT = frame(KEY + data(2, b"x" * 256))
+GET = frame(KEY)
+SERIALIZABLE = frame(KEY + number(7, 1))
+# As kube-apiserver writes: if the key is what it was (here: it exists), put; otherwise get.
+COMPARE = number(1, 1) + number(2, 1) + data(3, b"bench/key")
+TXN = frame(data(1, COMPARE) + data(2, data(2, KEY + data(2, b"x" * 256))) + data(3, data(1, KEY)))
+RANGE = frame(data(1, b"r/") + data(2, b"r0"))
 
 
-def load(url, path, body, streams, requests):
-    """Requests per second; h2load with one gRPC frame as the body of each."""
-    with tempfile.NamedTemporaryFile() as f:
+def h2load(url, path, body, streams, requests):
+    """Requests per second and the 99th percentile in ms; one gRPC frame as the body of each request."""
+    with tempfile.NamedTemporaryFile() as f, tempfile.TemporaryDirectory() as logs:
         f.write(body)
         f.flush()
         clients = max(1, min(10, streams))
-        out = subprocess.run(["h2load", "-n", str(requests), "-c", str(clients), "-m", str(max(1, streams // clients)), "-d", f.name,
-                              "-H", "content-type: application/grpc", "-H", "te: trailers", url + path], capture_output=True, text=True, timeout=600).stdout
+        out = subprocess.run(["h2load", "-n", str(requests), "-c", str(clients), "-m", str(max(1, streams // clients)), "-d", f.name, "--log-file", logs + "/log",
+                              "-w", "24", "-W", "24", "-H", "content-type: application/grpc", "-H", "te: trailers", url + path],
+                             capture_output=True, text=True, timeout=600).stdout
+        with open(logs + "/log") as log:
+            micros = sorted(int(line.split("\t")[2]) for line in log)
     done = re.search(r"finished in [\d.]+\w+, ([\d.]+) req/s", out)
     good = re.search(r"(\d+) succeeded", out)
     if not done or int(good.group(1)) != requests:
         sys.exit(f"h2load: not all of {requests} requests to {url}{path} succeeded:\n{out}")
-    return float(done.group(1))
+    return float(done.group(1)), micros[int(len(micros) * 0.99)] / 1000
 
+
+def etcd_load(mode, endpoints, *args):
+    command = [ETCD_LOAD, mode]
+    for e in endpoints:
+        command += ["--endpoint", e.removeprefix("http://")]
+    return json.loads(subprocess.run([*command, *map(str, args)], check=True, capture_output=True, text=True, timeout=900).stdout)
+
+
+# --- the two systems
 
 def resident_mb(pid):
     for line in open(f"/proc/{pid}/status"):
@@ -66,110 +90,228 @@ def resident_mb(pid):
     return 0
 
 
-def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 def seconds_until_it_answers(url, began):
-    """Until a put to a member that was started with the others is acknowledged."""
-    while subprocess.run([COXCTL, "put", "first", "put", "--endpoints", url], capture_output=True).returncode != 0:
-        time.sleep(0.005)
+    """Until a put to this member is acknowledged."""
+    etcd_load("first-write", [url])
     return time.monotonic() - began
 
 
 class Etcd:
+    name = "etcd 3.4"
+
     def __init__(self, root):
-        ports = free_ports(6)
-        cluster = ",".join(f"e{i}=http://127.0.0.1:{ports[i + 3]}" for i in range(3))
-        self.urls = [f"http://127.0.0.1:{p}" for p in ports[:3]]
+        self.root = root
+        base = random.randrange(10000, 32000, 10)
+        self.urls = [f"http://127.0.0.1:{base + i}" for i in range(3)]
+        self.peers = [f"http://127.0.0.1:{base + 3 + i}" for i in range(3)]
         began = time.monotonic()
-        self.processes = [subprocess.Popen(
-            ["etcd", "--name", f"e{i}", "--data-dir", f"{root}/e{i}", "--listen-client-urls", self.urls[i], "--advertise-client-urls", self.urls[i],
-             "--listen-peer-urls", f"http://127.0.0.1:{ports[i + 3]}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{ports[i + 3]}",
-             "--initial-cluster", cluster, "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for i in range(3)]
+        self.processes = [self.start(i) for i in range(3)]
         self.ready_s = seconds_until_it_answers(self.urls[0], began)
 
-    def leader(self):
-        out = subprocess.run(["etcdctl", "--endpoints", ",".join(self.urls), "endpoint", "status", "-w", "json"], capture_output=True, text=True,
-                             env={**os.environ, "ETCDCTL_API": "3"})
-        try:
-            for row in json.loads(out.stdout):
-                if row["Status"]["leader"] == row["Status"]["header"]["member_id"]:
-                    return row["Endpoint"]
-        except (json.JSONDecodeError, KeyError):
-            return None
+    def start(self, i):
+        cluster = ",".join(f"e{n}={p}" for n, p in enumerate(self.peers))
+        return subprocess.Popen(
+            ["etcd", "--name", f"e{i}", "--data-dir", f"{self.root}/e{i}", "--listen-client-urls", self.urls[i], "--advertise-client-urls", self.urls[i],
+             "--listen-peer-urls", self.peers[i], "--initial-advertise-peer-urls", self.peers[i], "--initial-cluster", cluster,
+             "--quota-backend-bytes", str(8 << 30), "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def memory(self):
-        leader = self.urls.index(self.leader())
-        sizes = [resident_mb(p.pid) for p in self.processes]
-        return sizes[leader], max(s for i, s in enumerate(sizes) if i != leader)
+    def leader_index(self):
+        while True:
+            out = subprocess.run(["etcdctl", "--endpoints", ",".join(self.urls), "endpoint", "status", "-w", "json"], capture_output=True, text=True,
+                                 env={**os.environ, "ETCDCTL_API": "3"})
+            try:
+                for row in json.loads(out.stdout):
+                    if row["Status"]["leader"] == row["Status"]["header"]["member_id"]:
+                        return self.urls.index(row["Endpoint"])
+            except (json.JSONDecodeError, KeyError):
+                pass
+            time.sleep(0.05)
+
+    def pid(self, i):
+        return self.processes[i].pid
+
+    def kill(self, i):
+        self.processes[i].send_signal(signal.SIGKILL)
+        self.processes[i].wait()
+
+    def restart(self, i):
+        self.processes[i] = self.start(i)
 
     def stop(self):
         for p in self.processes:
-            p.send_signal(signal.SIGKILL)
+            p.kill()
             p.wait()
 
 
 class Coxswain:
+    name = "coxswain"
+
     def __init__(self, root):
         self.dir = root + "/c"
         began = time.monotonic()
         base = random.randrange(10000, 32000, 10)
         up = subprocess.Popen([COXCTL, "cluster", "up", "--dir", self.dir, "--insecure", "--set", "log-level: error", "--base-port", str(base)],
-                              stdout=subprocess.DEVNULL)
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # The first port is the load balancer's, the next the first member's for clients.
         self.ready_s = seconds_until_it_answers(f"http://127.0.0.1:{base + 1}", began)
         if up.wait() != 0:
             sys.exit("coxctl cluster up failed")
+        self.urls = [m["client"] for m in self.members()]
 
     def members(self):
-        return json.loads(subprocess.run([COXCTL, "cluster", "status", "--dir", self.dir, "-o", "json"], check=True, capture_output=True, text=True).stdout)["members"]
+        return json.loads(self.cluster("status", "-o", "json"))["members"]
 
-    def leader(self):
-        return next(m["client"] for m in self.members() if m["leader"])
+    def cluster(self, command, *args):
+        return subprocess.run([COXCTL, "cluster", command, "--dir", self.dir, *args], check=True, capture_output=True, text=True).stdout
 
-    def memory(self):
-        sizes = [(m["leader"], resident_mb(m["pid"])) for m in self.members()]
-        return next(s for is_leader, s in sizes if is_leader), max(s for is_leader, s in sizes if not is_leader)
+    def leader_index(self):
+        while True:
+            for i, m in enumerate(self.members()):
+                if m["leader"]:
+                    return i
+            time.sleep(0.05)
+
+    def pid(self, i):
+        return self.members()[i]["pid"]
+
+    def kill(self, i):
+        os.kill(self.pid(i), signal.SIGKILL)
+
+    def restart(self, i):
+        subprocess.Popen([COXCTL, "cluster", "start-member", str(self.members()[i]["id"]), "--dir", self.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def stop(self):
         subprocess.run([COXCTL, "cluster", "down", "--dir", self.dir], capture_output=True)
 
 
-def measure(system, scale):
-    url = system.leader()
-    rows = {"start to first acknowledged put, s": round(system.ready_s, 2)}
-    rows["puts/s, 1 stream"] = load(url, "/etcdserverpb.KV/Put", PUT, 1, int(2000 * scale))
-    rows["puts/s, 100 streams"] = load(url, "/etcdserverpb.KV/Put", PUT, 100, int(30000 * scale))
-    rows["puts/s, 1000 streams"] = load(url, "/etcdserverpb.KV/Put", PUT, 1000, int(100000 * scale))
-    rows["linearizable gets/s, 1000 streams"] = load(url, "/etcdserverpb.KV/Range", GET, 1000, int(100000 * scale))
-    rows["serializable gets/s, 1000 streams"] = load(url, "/etcdserverpb.KV/Range", SERIALIZABLE, 1000, int(100000 * scale))
-    rows["resident MB, leader"], rows["resident MB, follower"] = map(round, system.memory())
+# --- what is measured: each yields (row, figure, whether more is better)
+
+def start(system, options):
+    yield "start to first acknowledged put, s", system.ready_s, False
+
+
+def puts(system, options):
+    url = system.urls[system.leader_index()]
+    for streams, requests in ((1, 2000), (100, 30000), (1000, 100000)):
+        rate, p99 = h2load(url, "/etcdserverpb.KV/Put", PUT, streams, int(requests * options.scale))
+        yield f"puts/s, 256 B, {streams} streams", rate, True
+        yield f"  their 99th percentile, ms", p99, False
+
+
+def txns(system, options):
+    url = system.urls[system.leader_index()]
+    etcd_load("fill", [url], "--keys", 1, "--prefix", "bench/key")
+    h2load(url, "/etcdserverpb.KV/Put", PUT, 1, 1)
+    rate, _ = h2load(url, "/etcdserverpb.KV/Txn", TXN, 100, int(30000 * options.scale))
+    yield "compare-and-put txns/s, 100 streams", rate, True
+
+
+def gets(system, options):
+    url = system.urls[system.leader_index()]
+    h2load(url, "/etcdserverpb.KV/Put", PUT, 1, 1)
+    yield "linearizable gets/s, 1000 streams", h2load(url, "/etcdserverpb.KV/Range", GET, 1000, int(100000 * options.scale))[0], True
+    yield "serializable gets/s, 1000 streams", h2load(url, "/etcdserverpb.KV/Range", SERIALIZABLE, 1000, int(100000 * options.scale))[0], True
+
+
+def ranges(system, options):
+    url = system.urls[system.leader_index()]
+    etcd_load("fill", [url], "--keys", 10000, "--value-bytes", 1024, "--prefix", "r/")
+    yield "ranges/s of 10,000 keys x 1 KB, 10 streams", h2load(url, "/etcdserverpb.KV/Range", RANGE, 10, max(20, int(100 * options.scale)))[0], True
+
+
+def memory(system, options):
+    leader = system.leader_index()
+    yield "resident MB after these, leader", resident_mb(system.pid(leader)), False
+    yield "resident MB after these, follower", max(resident_mb(system.pid(i)) for i in range(3) if i != leader), False
+
+
+def watch(system, options):
+    leader = system.leader_index()
+    before = resident_mb(system.pid(leader))
+    peak = [before]
+    load = subprocess.Popen([ETCD_LOAD, "watch", "--endpoint", system.urls[leader].removeprefix("http://"), "--watchers", "10000",
+                             "--puts", str(max(5, int(60 * options.scale)))], stdout=subprocess.PIPE, text=True)
+    pid = system.pid(leader)
+    while load.poll() is None:
+        peak.append(resident_mb(pid))
+        time.sleep(0.02)
+    if load.returncode != 0:
+        sys.exit("etcd_load watch failed")
+    yield "events/s to 10,000 watchers", json.loads(load.stdout.read())["events_per_second"], True
+    yield "  resident MB more at its peak", max(peak) - before, False
+
+
+def failover(system, options):
+    waits = []
+    for _ in range(max(3, int(20 * options.scale))):
+        leader = system.leader_index()
+        others = [u for i, u in enumerate(system.urls) if i != leader]
+        system.kill(leader)
+        waits.append(etcd_load("first-write", others)["milliseconds"])
+        system.restart(leader)
+        etcd_load("first-write", [system.urls[leader]])
+        time.sleep(1)
+    yield "leader killed to first write, ms (median)", statistics.median(waits), False
+    yield "  the longest, ms", max(waits), False
+
+
+def many_keys(system, options):
+    leader = system.leader_index()
+    filled = etcd_load("fill", [system.urls[leader]], "--keys", options.keys, "--value-bytes", 256)
+    yield f"keys/s written, {options.keys:,} keys x 256 B in txns of 100", filled["keys_per_second"], True
+    time.sleep(2)
+    yield "resident MB with them, leader", resident_mb(system.pid(leader)), False
+    follower = (leader + 1) % 3
+    yield "resident MB with them, follower", resident_mb(system.pid(follower)), False
+    system.kill(follower)
+    began = time.monotonic()
+    system.restart(follower)
+    yield "follower restarted to acknowledged put, s", seconds_until_it_answers(system.urls[follower], began), False
+
+
+PARTS = {f.__name__.replace("_", "-"): f for f in (start, puts, txns, gets, ranges, memory, watch, failover, many_keys)}
+
+
+# What depends on the memory of a fresh process gets a cluster of its own.
+FRESH = ("watch", "failover", "many-keys")
+
+
+def measure(kind, parts, options):
+    groups = [[p for p in parts if p not in FRESH]] + [[p] for p in parts if p in FRESH]
+    rows = []
+    for group in filter(None, groups):
+        root = tempfile.mkdtemp(prefix="coxswain-bench-")
+        system = kind(root)
+        try:
+            for part in group:
+                for row in PARTS[part](system, options):
+                    print(f"{kind.name}: {row[0].strip()}: {row[1]:.6g}", file=sys.stderr, flush=True)
+                    rows.append(row)
+        finally:
+            system.stop()
+            shutil.rmtree(root, ignore_errors=True)
     return rows
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer requests")
-    args = parser.parse_args()
-    results = []
-    for kind in (Etcd, Coxswain):
-        root = tempfile.mkdtemp(prefix="coxswain-bench-")
-        system = kind(root)
-        try:
-            results.append(measure(system, args.scale))
-        finally:
-            system.stop()
-            shutil.rmtree(root, ignore_errors=True)
-    print(f"{'':36}{'etcd 3.4':>12}{'coxswain':>12}")
-    for row in results[0]:
-        print(f"{row:36}{results[0][row]:>12}{results[1][row]:>12}")
+    parser.add_argument("--keys", type=int, default=1_000_000, help="of the row with many keys")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between: " + ", ".join(PARTS))
+    parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
+    options = parser.parse_args()
+    parts = options.only.split(",")
+    for part in parts:
+        if part not in PARTS:
+            parser.error(f"--only: {part} is none of {', '.join(PARTS)}")
+    etcd, coxswain = (measure(kind, parts, options) for kind in (Etcd, Coxswain))
+    if options.output == "json":
+        print(json.dumps({row: {"etcd": a, "coxswain": b} for (row, a, _), (_, b, _) in zip(etcd, coxswain)}, indent=1))
+        return
+    print(f"{'':56}{'etcd 3.4':>12}{'coxswain':>12}{'better by':>12}")
+    for (row, a, more), (_, b, _) in zip(etcd, coxswain):
+        factor = (b / a if more else a / b) if a > 0 and b > 0 else float("nan")
+        print(f"{row:56}{a:>12.5g}{b:>12.5g}{factor:>11.1f}x")
 
 
 main()

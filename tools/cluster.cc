@@ -19,6 +19,7 @@
 #include "net/pki.h"
 #include "tools/blocking.h"
 #include "tools/config.h"
+#include "tools/member_id.h"
 #include "tools/store_client.h"
 
 namespace tools {
@@ -143,20 +144,22 @@ base::Status Cluster::make_certificates() const {
     return {};
 }
 
+std::string Cluster::token() const {
+    return base::hex_encode(std::filesystem::path(options_.directory).filename().string()) + "-" +
+           std::to_string(members_.front().peer_port);
+}
+
 base::Status Cluster::make_configurations() const {
     std::string initial;
     for (const auto& m : members_)
         initial += fmt::format("  - {}={}\n", m.name, member_url(m, "peer"));
-    const std::string token =
-        base::hex_encode(std::filesystem::path(options_.directory).filename().string()) + "-" +
-        std::to_string(members_.front().peer_port);
     for (const auto& m : members_) {
         TRY_VOID(base::make_directories(options_.directory + "/" + m.name, 0700));
         std::string text = fmt::format(
             "name: {}\ndata-dir: {}\ncluster-token: \"{}\"\nlisten-peer: {}:{}\nlisten-client: "
             "{}:{}\nlisten-api: {}:{}\n"
             "initial-cluster:\n{}",
-            m.name, path(m.name, "data"), token, kHost, m.peer_port, kHost, m.client_port, kHost,
+            m.name, path(m.name, "data"), token(), kHost, m.peer_port, kHost, m.client_port, kHost,
             m.api_port, initial);
         if (options_.insecure)
             text += "insecure: true\n";
@@ -320,6 +323,7 @@ base::Result<bool> Cluster::stop(const std::string& what, int signal) {
 
 MemberStatus Cluster::status(const ClusterMember& m) const {
     MemberStatus out;
+    out.id = member_id(token(), m.name);
     out.pid = pid_of(m.name);
     if (out.pid == 0) return out;
     auto endpoint = net::Endpoint::parse(member_url(m, "client"));
@@ -329,7 +333,6 @@ MemberStatus Cluster::status(const ClusterMember& m) const {
         call_bytes(target, "/etcdserverpb.Maintenance/Status", std::string(), kCallTimeout);
     etcdserverpb::StatusResponse response;
     if (!bytes || !response.ParseFromString(*bytes)) return out;
-    out.id = response.header().member_id();
     out.leader = response.leader() == out.id;
     out.revision = response.header().revision();
     out.applied_index = response.raftappliedindex();
@@ -362,8 +365,7 @@ base::Result<const ClusterMember*> Cluster::find(const std::string& wanted) cons
         if (m.name == wanted) return &m;
         if (wanted.size() < 3 && wanted != "leader") continue;
         const auto s = status(m);
-        if ((wanted == "leader" && s.leader) || (s.id != 0 && wanted == fmt::format("{:x}", s.id)))
-            return &m;
+        if ((wanted == "leader" && s.leader) || wanted == fmt::format("{:x}", s.id)) return &m;
     }
     if (wanted == "leader") return base::unavailable("no member leads now");
     return base::invalid_argument("no member is called " + wanted);

@@ -90,6 +90,8 @@ class Cluster {
 
   private:
     explicit Cluster(ClusterOptions options) : options_(std::move(options)) {}
+    // Of the store's cluster: its members' ids follow from it.
+    std::string token() const;
     base::Status make_certificates() const;
     base::Status make_configurations() const;
     base::Status save() const;

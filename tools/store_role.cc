@@ -1,8 +1,6 @@
 #include "tools/store_role.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
-
 #include <map>
 
 #include "base/bytes.h"
@@ -15,25 +13,13 @@
 #include "net/client.h"
 #include "net/grpc.h"
 #include "tools/blocking.h"
+#include "tools/member_id.h"
 
 namespace tools {
 
 namespace {
 
 constexpr base::Millis kDrain{2000};
-
-// Ids that every member computes alike: the first eight bytes of a SHA-256.
-std::uint64_t id_of(std::string_view text) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha256(), nullptr);
-    const auto id = base::load_le<std::uint64_t>(reinterpret_cast<const char*>(digest));
-    return id == 0 ? 1 : id;
-}
-
-std::uint64_t member_id(const Config& c, std::string_view name) {
-    return id_of(c.cluster_token + "\n" + std::string(name));
-}
 
 std::string scheme(const Config& c) {
     return c.insecure ? "http://" : "https://";
@@ -46,7 +32,7 @@ std::vector<kvstore::Member> initial_members(const Config& c) {
     std::vector<kvstore::Member> out;
     auto add = [&](const std::string& name, const std::string& peer_url) {
         kvstore::Member m;
-        m.id = raft::NodeId(member_id(c, name));
+        m.id = raft::NodeId(member_id(c.cluster_token, name));
         m.name = name;
         m.peer_urls = {peer_url};
         // Client URLs are published through the log later: what the log begins with must be the
@@ -83,11 +69,11 @@ struct StoreRole::Impl {
 
         TRY(const net::Endpoint peer, net::Endpoint::parse(config.listen_peer));
         kvstore::HostOptions host_options;
-        host_options.replica.id = raft::NodeId(member_id(config, config.name));
+        host_options.replica.id = raft::NodeId(member_id(config.cluster_token, config.name));
         std::string members = config.cluster_token;
         for (const auto& m : config.initial_cluster)
             members += "\n" + m.substr(0, m.find('='));
-        host_options.replica.cluster_id = id_of(members);
+        host_options.replica.cluster_id = stable_id(members);
         host_options.replica.initial_members = initial_members(config);
         host_options.replica.heartbeat = base::Millis(config.heartbeat_ms);
         host_options.replica.election_min = base::Millis(config.election_ms);

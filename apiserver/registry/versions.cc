@@ -27,9 +27,9 @@ base::Task<api::ObjectPtr> Registry::create(const api::ResourceInfo& resource,
                                             std::unique_ptr<api::Message> object,
                                             WriteContext context) {
     const auto& stored = api::stored_as(resource);
-    CO_TRY(auto created,
-           co_await create_stored(stored, resource, std::move(namespace_name),
-                                  to_version(std::move(object), stored), std::move(context)));
+    auto in_stored = to_version(std::move(object), stored);
+    CO_TRY(auto created, co_await create_stored(stored, resource, std::move(namespace_name),
+                                                std::move(in_stored), std::move(context)));
     co_return to_version(std::move(created), resource);
 }
 

@@ -122,13 +122,13 @@ base::Status spool_snapshot(SnapshotReader& reader, const std::string& directory
     return {};
 }
 
-base::Awaitable<void> snapshot(base::Loop* loop, Node* node, EtcdServiceOptions options,
+base::Awaitable<void> snapshot(Node* node, EtcdServiceOptions options,
                                std::shared_ptr<net::GrpcStream> stream) {
     auto reader = node->machine().open_snapshot();
     if (!reader) co_return stream->finish(reader.error());
     std::shared_ptr<SnapshotReader> source = std::move(*reader);
     auto spool = std::make_shared<Spool>();
-    auto start = [loop, source, spool, options](base::UniqueFunction<void(base::Status)> resolve) {
+    auto start = [source, spool, options](base::UniqueFunction<void(base::Status)> resolve) {
         options.pool->submit([source, spool, options, r = std::move(resolve)]() mutable {
             r(spool_snapshot(*source, options.spool_directory, spool.get()));
         });
@@ -214,8 +214,8 @@ void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
             done(std::move(response));
         });
     service.streaming("/etcdserverpb.Maintenance/Snapshot",
-                      [&loop, &node, options](std::shared_ptr<net::GrpcStream> stream) {
-                          return snapshot(&loop, &node, options, std::move(stream));
+                      [&node, options](std::shared_ptr<net::GrpcStream> stream) {
+                          return snapshot(&node, options, std::move(stream));
                       });
     add_watch_service(loop, service, node, options);
 }

@@ -88,8 +88,7 @@ base::Status Inbound::on_hello(std::string_view body) {
     snapshot_ = hello->snapshot;
     patience_.cancel();
     if (snapshot_) return {};
-    auto& talking = owner_->talking[from_];
-    auto old = std::exchange(talking, shared_from_this());
+    auto old = std::exchange(owner_->talking[from_], shared_from_this());
     if (old) {
         old->close();
         owner_->inbound.erase(old);
@@ -112,29 +111,29 @@ base::Status Inbound::on_frame(FrameKind kind, std::string_view body) {
 }
 
 base::Status Inbound::on_snapshot_frame(FrameKind kind, std::string_view body) {
-    PeerHandler* handler = owner_->handler;
-    if (handler == nullptr) return base::unavailable("stopping");
+    PeerHandler* receiver = owner_->handler;
+    if (receiver == nullptr) return base::unavailable("stopping");
     if (kind == FrameKind::kSnapshotHead && !streaming_) {
         auto head = decode_message(body);
         if (!head || head->from != from_ || head->type != MessageType::kSnapshot)
             return base::invalid_argument("malformed snapshot head");
-        const base::Status status = handler->on_snapshot_begin(*head);
+        const base::Status status = receiver->on_snapshot_begin(*head);
         streaming_ = status.has_value();
         if (!status) answer_snapshot(status);
         return {};
     }
     if (!streaming_) return {};  // refused: what was under way already
     if (kind == FrameKind::kSnapshotChunk) {
-        const base::Status status = handler->on_snapshot_chunk(from_, body);
+        const base::Status status = receiver->on_snapshot_chunk(from_, body);
         if (status) return {};
         streaming_ = false;
-        handler->on_snapshot_aborted(from_);
+        receiver->on_snapshot_aborted(from_);
         answer_snapshot(status);
         return {};
     }
     if (kind != FrameKind::kSnapshotEnd) return base::invalid_argument("unexpected frame");
     streaming_ = false;
-    answer_snapshot(handler->on_snapshot_end(from_));
+    answer_snapshot(receiver->on_snapshot_end(from_));
     return {};
 }
 

@@ -14,7 +14,7 @@ Awaitable<void> sleeper(int* ended) {
 }
 
 Awaitable<void> thrower() {
-    co_await sleep_for(Millis(0));
+    (void)co_await sleep_for(Millis(0));
     throw std::runtime_error("thrown on purpose by coro_test");
 }
 

@@ -61,7 +61,7 @@ def controllers_and_scheduler_carry_on_elsewhere():
 
 
 def the_killed_member_rejoins_with_the_same_content():
-    equal(c.cluster("start-member", killed["name"]).strip(), killed["name"])
+    equal(c.cluster("start-member", killed["id"]).strip(), killed["name"])
     eventually("it is healthy", lambda: all(m["healthy"] for m in c.status()["members"]))
 
     def agree():
