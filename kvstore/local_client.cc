@@ -28,11 +28,11 @@ class LocalWatcher final : public Watcher, public std::enable_shared_from_this<L
         explicit Sink(const std::shared_ptr<LocalWatcher>& owner)
             : owner_(owner), home_(owner->home_), queued_(owner->queued_) {}
         bool ready() const override { return *queued_ < kMaxQueuedEvents; }
-        void deliver(std::int64_t, WatchBatch batch) override {
+        void deliver(std::int64_t, const WatchBatchPtr& batch) override {
             WatchUpdate update;
-            update.revision = batch.revision;
-            auto owner = batch.owners.begin();
-            for (const Event* event : batch.events) {
+            update.revision = batch->revision;
+            auto owner = batch->owners.begin();
+            for (const Event* event : batch->events) {
                 // Owners come in the order of their events.
                 while (event < (*owner)->events.data() ||
                        event >= (*owner)->events.data() + (*owner)->events.size())

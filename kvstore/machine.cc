@@ -152,19 +152,20 @@ void Machine::end_of_batch(raft::Position upto) {
 }
 
 void Machine::sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) {
-    if (!options_.in_background) {
-        auto status = db_->sync();
-        return done(status ? base::Result<raft::Position>(applied_)
-                           : base::Result<raft::Position>(status.error()));
-    }
     auto status = std::make_shared<base::Status>();
-    options_.in_background([db = db_, status] { *status = db->sync(); },
-                           [status, position = applied_, d = std::move(done)]() mutable {
-                               if (*status)
-                                   d(position);
-                               else
-                                   d(status->error());
-                           });
+    in_background([db = db_, status] { *status = db->sync(); },
+                  [status, position = applied_, d = std::move(done)]() mutable {
+                      if (*status)
+                          d(position);
+                      else
+                          d(status->error());
+                  });
+}
+
+void Machine::in_background(base::UniqueFunction<void()> work, base::UniqueFunction<void()> then) {
+    if (options_.in_background) return options_.in_background(std::move(work), std::move(then));
+    work();
+    then();
 }
 
 base::Result<std::unique_ptr<SnapshotReader>> Machine::open_snapshot() {

@@ -53,6 +53,10 @@ class Machine final : public StateMachine {
     WatchHub& hub() { return *hub_; }
     Lessor& lessor() { return lessor_; }
     Database& database() { return *db_; }
+    // Of this moment; readers may outlast its time in use.
+    std::shared_ptr<const Database> shared_database() const { return db_; }
+    // Runs `work` off the loop, then `then` on it; both at once where there is no other thread.
+    void in_background(base::UniqueFunction<void()> work, base::UniqueFunction<void()> then);
     std::int64_t now_ms() const { return options_.now_ms(); }
 
     // StateMachine

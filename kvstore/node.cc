@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "kvstore/errors.h"
+#include "kvstore/mvcc/range_reader.h"
 
 namespace kvstore {
 
@@ -14,6 +15,8 @@ constexpr std::size_t kRevokesPerTick = 100;
 // A slice of compaction: small enough that no request waits for it noticeably.
 constexpr int kScrubBudget = 256;
 constexpr base::Millis kScrubPause{2};
+// What a range may read at once where everybody waits for it.
+constexpr std::int64_t kRecordsOnLoop = 128;
 }  // namespace
 
 Node::Node(base::Loop& loop, Machine& machine, Replica& replica, Options options)
@@ -86,6 +89,52 @@ void Node::range(pb::RangeRequest request, Done<pb::RangeResponse> done) {
             if (!ready) return d(ready.error());
             d(read(r));
         });
+}
+
+void Node::range_encoded(pb::RangeRequest request, Done<EncodedRange> done) {
+    if (auto bad = validate(request); !bad) return done(bad.error());
+    if (request.serializable()) return read_encoded(request, std::move(done));
+    after_read_index(
+        [this, r = std::move(request), d = std::move(done)](base::Status ready) mutable {
+            if (!ready) return d(ready.error());
+            read_encoded(r, std::move(d));
+        });
+}
+
+void Node::read_encoded(const pb::RangeRequest& request, Done<EncodedRange> done) {
+    auto& store = machine_.store();
+    if (auto bad = store.check_revision(request.revision()); !bad) return done(bad.error());
+    RangeReader::Options options;
+    options.interval = schema::KeyInterval::of(request.key(), request.range_end());
+    options.revision = request.revision() >= store.revision() ? 0 : request.revision();
+    options.limit = request.limit();
+    options.count_only = request.count_only();
+    options.keys_only = request.keys_only();
+    EncodedRange out;
+    fill_header(&out.header);
+    if (options.interval.single) {
+        if (const auto record = store.record(request.key(), request.revision())) {
+            out.count = 1;
+            if (!request.count_only())
+                append_kv(&out.kvs.emplace_back(), *record, request.keys_only());
+        }
+        return done(std::move(out));
+    }
+    auto reader = std::make_shared<RangeReader>(machine_.shared_database(), std::move(options));
+    auto finish = [reader, o = std::move(out), d = std::move(done)]() mutable {
+        o.kvs = reader->take_pieces();
+        o.more = reader->more();
+        o.count = reader->count();
+        reader.reset();
+        d(std::move(o));
+    };
+    if (!reader->step(kRecordsOnLoop)) return finish();
+    machine_.in_background(
+        [reader] {
+            while (reader->step(kRecordsOnLoop)) {
+            }
+        },
+        std::move(finish));
 }
 
 void Node::put(pb::PutRequest request, Done<pb::PutResponse> done) {

@@ -14,12 +14,6 @@ namespace {
 
 constexpr std::string_view kContentType = "application/grpc";
 
-void write_prefix(char* out, std::size_t size) {
-    out[0] = 0;
-    for (int i = 0; i < 4; ++i)
-        out[1 + i] = static_cast<char>(size >> (8 * (3 - i)));
-}
-
 Headers status_fields(const base::Error& error) {
     Headers h;
     h.add("grpc-status", std::to_string(static_cast<int>(error.code)));
@@ -65,14 +59,20 @@ std::string grpc_frame(std::string_view message) {
     std::string out;
     out.reserve(kGrpcPrefix + message.size());
     out.resize(kGrpcPrefix);
-    write_prefix(out.data(), message.size());
+    grpc_write_prefix(out.data(), message.size());
     out.append(message);
     return out;
 }
 
-void grpc_fill_prefix(std::string* frame) {
+void grpc_write_prefix(char* at, std::size_t message_size) {
+    at[0] = 0;
+    for (int i = 0; i < 4; ++i)
+        at[1 + i] = static_cast<char>(message_size >> (8 * (3 - i)));
+}
+
+void grpc_fill_prefix(std::string* frame, std::size_t more) {
     CHECK(frame->size() >= kGrpcPrefix);
-    write_prefix(frame->data(), frame->size() - kGrpcPrefix);
+    grpc_write_prefix(frame->data(), frame->size() - kGrpcPrefix + more);
 }
 
 std::string grpc_encode_message(std::string_view text) {
@@ -141,6 +141,16 @@ void GrpcCall::respond_frame(std::string frame) {
     answered_ = true;
     grpc_fill_prefix(&frame);
     exchange_->respond_grpc(share(std::move(frame)));
+}
+
+void GrpcCall::respond_frame(std::string frame, std::vector<SharedBytes> rest) {
+    if (closed()) return;
+    answered_ = true;
+    std::size_t size = 0;
+    for (const auto& piece : rest)
+        size += piece->size();
+    grpc_fill_prefix(&frame, size);
+    exchange_->respond_grpc(share(std::move(frame)), std::move(rest));
 }
 
 void GrpcCall::fail(const base::Error& error) {

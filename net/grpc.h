@@ -18,7 +18,10 @@ namespace net {
 // `frame`, for senders who left room for it and serialized behind: no further copy.
 std::string grpc_frame(std::string_view message);
 inline constexpr std::size_t kGrpcPrefix = 5;
-void grpc_fill_prefix(std::string* frame);
+// `more`: bytes of the message that follow the frame in further pieces.
+void grpc_fill_prefix(std::string* frame, std::size_t more = 0);
+// Writes kGrpcPrefix bytes at `at`.
+void grpc_write_prefix(char* at, std::size_t message_size);
 // grpc-message's percent encoding.
 std::string grpc_encode_message(std::string_view text);
 std::string grpc_decode_message(std::string_view text);
@@ -44,6 +47,8 @@ class GrpcCall {
     void respond(std::string_view message);
     // `frame` begins with kGrpcPrefix bytes of room, see grpc_fill_prefix.
     void respond_frame(std::string frame);
+    // The same with the rest of the message in further pieces.
+    void respond_frame(std::string frame, std::vector<SharedBytes> rest);
     void fail(const base::Error& error);
 
     bool closed() const { return answered_ || exchange_->closed(); }

@@ -67,8 +67,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     virtual base::Task<void> drained(std::size_t below) = 0;
     // Ends a started answer. Trailers go out on HTTP/2 and on chunked HTTP/1.1.
     virtual void finish(Headers trailers = {}) = 0;
-    // A unary gRPC answer with status OK in one go: `frame` is a framed message (net/grpc.h).
-    virtual void respond_grpc(SharedBytes frame) = 0;
+    // A unary gRPC answer with status OK in one go: a framed message (net/grpc.h), whole or with
+    // the rest of it in further pieces.
+    virtual void respond_grpc(SharedBytes frame, std::vector<SharedBytes> rest = {}) = 0;
     // Gives up: RST_STREAM on HTTP/2, a closed connection on HTTP/1.1.
     virtual void reset(ResetCode code) = 0;
 

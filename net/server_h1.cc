@@ -30,7 +30,7 @@ class H1Exchange final : public ExchangeBase {
     void respond(Response response) override;
     void start(int status, Headers headers) override;
     base::Status write(SharedBytes bytes) override;
-    void respond_grpc(SharedBytes frame) override;
+    void respond_grpc(SharedBytes frame, std::vector<SharedBytes> rest) override;
     std::size_t queued_bytes() const override;
     void finish(Headers trailers) override;
     void reset(ResetCode code) override;
@@ -178,10 +178,12 @@ base::Status H1Exchange::write(SharedBytes bytes) {
     return {};
 }
 
-void H1Exchange::respond_grpc(SharedBytes frame) {
+void H1Exchange::respond_grpc(SharedBytes frame, std::vector<SharedBytes> rest) {
     Headers headers{{"content-type", "application/grpc"}};
     start(200, std::move(headers));
     (void)write(std::move(frame));
+    for (auto& piece : rest)
+        (void)write(std::move(piece));
     finish(Headers{{"grpc-status", "0"}});
 }
 

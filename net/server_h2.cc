@@ -27,7 +27,7 @@ class H2Exchange final : public ExchangeBase, public H2Stream {
     void respond(Response response) override;
     void start(int status, Headers headers) override;
     base::Status write(SharedBytes bytes) override;
-    void respond_grpc(SharedBytes frame) override;
+    void respond_grpc(SharedBytes frame, std::vector<SharedBytes> rest) override;
     std::size_t queued_bytes() const override { return stream_queued(); }
     void finish(Headers trailers) override;
     void reset(ResetCode code) override;
@@ -284,10 +284,12 @@ base::Status H2Exchange::write(SharedBytes bytes) {
     return {};
 }
 
-void H2Exchange::respond_grpc(SharedBytes frame) {
+void H2Exchange::respond_grpc(SharedBytes frame, std::vector<SharedBytes> rest) {
     if (over_ || started_) return;
     started_ = finished_ = true;
     push_body(std::move(frame));
+    for (auto& piece : rest)
+        push_body(std::move(piece));
     end_body(Tail::kGrpcOk);
     protocol_->submit_grpc_head(this);
 }

@@ -1,6 +1,7 @@
 #include "kvstore/core/watch_hub.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -16,11 +17,12 @@ struct WatchHub::Watcher {
     schema::KeyInterval interval;
     WatchSink* sink = nullptr;
     std::int64_t next_revision = 0;  // the first that is not delivered
-    WatchBatch batch;                // being filled by notify()
+    bool is_behind = false;          // it is in behind_
 
     bool wants(const Event& event) const {
         return event.is_delete ? !request.no_delete : !request.no_put;
     }
+    bool wants_all() const { return !request.no_delete && !request.no_put; }
 };
 
 WatchHub::WatchHub(const MvccStore& store) : store_(store) {}
@@ -50,42 +52,83 @@ void WatchHub::remove(std::int64_t id) {
 
 void WatchHub::index(Watcher& w) {
     if (w.interval.single)
-        by_key_[w.interval.begin][w.id] = &w;
+        by_key_[w.interval.begin].watchers[w.id] = &w;
     else
-        by_interval_[{w.interval.begin, w.interval.end, w.interval.unbounded}][w.id] = &w;
+        by_interval_[{w.interval.begin, w.interval.end, w.interval.unbounded}].watchers[w.id] = &w;
 }
 
 void WatchHub::unindex(Watcher& w) {
     if (w.interval.single) {
         auto it = by_key_.find(w.interval.begin);
-        it->second.erase(w.id);
-        if (it->second.empty()) by_key_.erase(it);
+        it->second.watchers.erase(w.id);
+        if (it->second.watchers.empty()) by_key_.erase(it);
     } else {
         auto it = by_interval_.find({w.interval.begin, w.interval.end, w.interval.unbounded});
-        it->second.erase(w.id);
-        if (it->second.empty()) by_interval_.erase(it);
+        it->second.watchers.erase(w.id);
+        if (it->second.watchers.empty()) by_interval_.erase(it);
     }
 }
 
 void WatchHub::fall_behind(Watcher& w) {
     behind_[w.id] = &w;
+    w.is_behind = true;
 }
 
-void WatchHub::offer(Watcher& w, const RevisionEventsPtr& owner, const Event& event) {
-    if (owner->revision < w.next_revision || behind_.contains(w.id)) return;
-    // Asked once a batch, before its first event: a sink that is not ready gets none of it.
-    if (w.batch.events.empty()) {
-        if (!w.sink->ready()) {
-            w.next_revision = owner->revision;
-            return fall_behind(w);
-        }
-        if (!w.wants(event)) return;
-        offered_.push_back(&w);
-    } else if (!w.wants(event)) {
-        return;
+void WatchHub::offer(Group& group, const RevisionEventsPtr& owner, const Event& event) {
+    auto& batch = group.batch;
+    if (batch.events.empty()) offered_.push_back(&group);
+    batch.events.push_back(&event);
+    if (batch.owners.empty() || batch.owners.back() != owner) batch.owners.push_back(owner);
+}
+
+// What the watchers of a group are handed of its batch: one for all who want all of it, and one for
+// each who wants less.
+class WatchHub::GroupBatches {
+  public:
+    GroupBatches(WatchBatch batch, std::int64_t last) {
+        batch.revision = last;
+        all_ = std::make_shared<const WatchBatch>(std::move(batch));
     }
-    w.batch.events.push_back(&event);
-    if (w.batch.owners.empty() || w.batch.owners.back() != owner) w.batch.owners.push_back(owner);
+    std::int64_t first_revision() const { return all_->owners.front()->revision; }
+
+    // Null: nothing of it.
+    WatchBatchPtr of(const Watcher& w) const {
+        if (w.wants_all() && w.next_revision <= first_revision()) return all_;
+        auto some = std::make_shared<WatchBatch>();
+        some->revision = all_->revision;
+        auto owner = all_->owners.begin();
+        for (const Event* event : all_->events) {
+            // Owners come in the order of their events.
+            while (event < (*owner)->events.data() ||
+                   event >= (*owner)->events.data() + (*owner)->events.size())
+                ++owner;
+            if (!w.wants(*event) || (*owner)->revision < w.next_revision) continue;
+            some->events.push_back(event);
+            if (some->owners.empty() || some->owners.back() != *owner)
+                some->owners.push_back(*owner);
+        }
+        return some->events.empty() ? nullptr : some;
+    }
+
+  private:
+    WatchBatchPtr all_;
+};
+
+void WatchHub::deliver(Group& group, std::int64_t last) {
+    const GroupBatches batches(std::exchange(group.batch, {}), last);
+    for (auto& [id, w] : group.watchers) {
+        if (w->is_behind) continue;
+        // A sink that is not ready gets none of it, and reads it from history later.
+        if (!w->sink->ready()) {
+            w->next_revision = std::max(w->next_revision, batches.first_revision());
+            fall_behind(*w);
+            continue;
+        }
+        const auto batch = batches.of(*w);
+        if (!batch) continue;
+        w->next_revision = last + 1;
+        w->sink->deliver(w->request.tag, batch);
+    }
 }
 
 void WatchHub::notify(const std::vector<RevisionEventsPtr>& batch) {
@@ -93,35 +136,25 @@ void WatchHub::notify(const std::vector<RevisionEventsPtr>& batch) {
     for (const auto& owner : batch) {
         for (const auto& event : owner->events) {
             if (auto it = by_key_.find(event.key); it != by_key_.end())
-                for (auto& [id, w] : it->second)
-                    offer(*w, owner, event);
+                offer(it->second, owner, event);
             // Intervals are ordered by their beginning: those behind the key cannot hold it.
             for (auto& [interval, group] : by_interval_) {
                 if (interval.begin > event.key) break;
-                if (!interval.unbounded && event.key >= interval.end) continue;
-                for (auto& [id, w] : group)
-                    offer(*w, owner, event);
+                if (interval.unbounded || event.key < interval.end) offer(group, owner, event);
             }
         }
     }
     const std::int64_t last = batch.back()->revision;
-    std::vector<Watcher*> offered;
-    offered.swap(offered_);
-    for (Watcher* w : offered) {
-        w->next_revision = last + 1;
-        WatchBatch out = std::move(w->batch);
-        w->batch = {};
-        out.revision = last;
-        w->sink->deliver(w->id, std::move(out));
-    }
+    for (Group* group : std::exchange(offered_, {}))
+        deliver(*group, last);
 }
 
 bool WatchHub::catch_up(Watcher& w) {
     if (w.next_revision < store_.compacted_revision()) {
         WatchSink* sink = w.sink;
-        const std::int64_t id = w.id;
-        remove(id);
-        sink->compacted(id, store_.compacted_revision());
+        const std::int64_t tag = w.request.tag;
+        remove(w.id);
+        sink->compacted(tag, store_.compacted_revision());
         return false;
     }
     MvccStore::HistoryRequest request;
@@ -132,19 +165,22 @@ bool WatchHub::catch_up(Watcher& w) {
     request.want = [&w](std::string_view key) { return w.interval.contains(key); };
     std::int64_t next = 0;
     auto missed = store_.history(request, &next);
-    WatchBatch out;
+    auto out = std::make_shared<WatchBatch>();
     for (auto& revision : missed) {
         auto owner = std::make_shared<const RevisionEvents>(std::move(revision));
-        const std::size_t before = out.events.size();
+        const std::size_t before = out->events.size();
         for (const auto& event : owner->events)
-            if (w.wants(event)) out.events.push_back(&event);
-        if (out.events.size() > before) out.owners.push_back(std::move(owner));
+            if (w.wants(event)) out->events.push_back(&event);
+        if (out->events.size() > before) out->owners.push_back(std::move(owner));
     }
-    out.revision = next - 1;
+    out->revision = next - 1;
     w.next_revision = next;
     const bool more = next <= store_.revision();
-    if (!more) behind_.erase(w.id);
-    if (!out.events.empty()) w.sink->deliver(w.id, std::move(out));
+    if (!more) {
+        behind_.erase(w.id);
+        w.is_behind = false;
+    }
+    if (!out->events.empty()) w.sink->deliver(w.request.tag, out);
     return more;
 }
 
@@ -162,8 +198,7 @@ bool WatchHub::pump() {
 
 void WatchHub::reset(std::int64_t previous_revision) {
     for (auto& [id, w] : watchers_) {
-        if (!behind_.contains(id))
-            w->next_revision = std::max(w->next_revision, previous_revision + 1);
+        if (!w->is_behind) w->next_revision = std::max(w->next_revision, previous_revision + 1);
         if (w->next_revision <= store_.revision()) fall_behind(*w);
     }
 }

@@ -6,6 +6,7 @@
 // that was compacted meanwhile). So memory per watcher is bounded however slow it is. Source: etcd
 // v3 watch guarantees (ordered, unique, reliable, atomic, resumable, bookmarkable).
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -18,14 +19,19 @@
 
 namespace kvstore {
 
-// Some events of one watcher: all of its events of one or more whole revisions.
+// Some events of one watcher: all of its events of one or more whole revisions. Immutable; one for
+// all watchers that are handed the same.
 struct WatchBatch {
     // The newest revision that the batch covers: everything up to it has been delivered.
     std::int64_t revision = 0;
     // Point into what `owners` keeps alive.
     std::vector<const Event*> events;
     std::vector<RevisionEventsPtr> owners;
+    // For sinks to keep what they make of it for the next watcher: without and with what the events
+    // replaced. Empty until somebody fills it in.
+    mutable std::array<std::shared_ptr<const std::string>, 2> encoded;
 };
+using WatchBatchPtr = std::shared_ptr<const WatchBatch>;
 
 // Who a watcher's events go to. Owned by the caller, who cancels its watchers before it goes.
 class WatchSink {
@@ -33,9 +39,10 @@ class WatchSink {
     virtual ~WatchSink() = default;
     // False while it has more to send than it should keep; call WatchHub::pump() when that is over.
     virtual bool ready() const = 0;
-    virtual void deliver(std::int64_t watcher, WatchBatch batch) = 0;
+    // `tag` is what the watcher's request carried. Must not add or remove watchers.
+    virtual void deliver(std::int64_t tag, const WatchBatchPtr& batch) = 0;
     // The watcher is gone: its next revision was compacted. `compacted` is the compacted revision.
-    virtual void compacted(std::int64_t watcher, std::int64_t compacted) = 0;
+    virtual void compacted(std::int64_t tag, std::int64_t compacted) = 0;
 };
 
 class WatchHub {
@@ -48,6 +55,7 @@ class WatchHub {
         bool no_put = false;
         bool no_delete = false;
         bool previous = false;
+        std::int64_t tag = 0;  // the sink's own name for the watcher
     };
 
     explicit WatchHub(const MvccStore& store);
@@ -78,8 +86,15 @@ class WatchHub {
         bool unbounded = false;
         friend auto operator<=>(const Interval&, const Interval&) = default;
     };
+    // All watchers of the same keys: what one is handed, all are.
+    struct Group {
+        std::map<std::int64_t, Watcher*> watchers;
+        WatchBatch batch;  // being filled by notify()
+    };
+    class GroupBatches;
 
-    void offer(Watcher& watcher, const RevisionEventsPtr& owner, const Event& event);
+    void offer(Group& group, const RevisionEventsPtr& owner, const Event& event);
+    void deliver(Group& group, std::int64_t last);
     void fall_behind(Watcher& watcher);
     bool catch_up(Watcher& watcher);
     void index(Watcher& watcher);
@@ -88,10 +103,10 @@ class WatchHub {
     const MvccStore& store_;
     std::int64_t next_id_ = 0;
     std::map<std::int64_t, std::unique_ptr<Watcher>> watchers_;
-    std::map<std::string, std::map<std::int64_t, Watcher*>, std::less<>> by_key_;
-    std::map<Interval, std::map<std::int64_t, Watcher*>> by_interval_;
+    std::map<std::string, Group, std::less<>> by_key_;
+    std::map<Interval, Group> by_interval_;
     std::map<std::int64_t, Watcher*> behind_;
-    std::vector<Watcher*> offered_;  // during notify: who has events in its batch
+    std::vector<Group*> offered_;  // during notify: those with events in their batch
 };
 
 }  // namespace kvstore

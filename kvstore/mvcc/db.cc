@@ -24,6 +24,13 @@ std::string_view view(const leveldb::Slice& s) {
     return {s.data(), s.size()};
 }
 
+// Damage is found wherever it is read.
+leveldb::ReadOptions read_options() {
+    leveldb::ReadOptions out;
+    out.verify_checksums = true;
+    return out;
+}
+
 base::Error to_error(const leveldb::Status& status, std::string_view what) {
     const std::string message = std::string(what) + ": " + status.ToString();
     if (status.IsCorruption()) return base::data_loss(message);
@@ -99,24 +106,38 @@ class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
 
 class Database::LevelCursor final : public Cursor {
   public:
-    LevelCursor(leveldb::DB* db, bool pin) : db_(db), snapshot_(pin ? db->GetSnapshot() : nullptr) {
-        leveldb::ReadOptions options;
+    LevelCursor(const Database& owner, bool pin)
+        : owner_(owner), db_(owner.db_.get()), snapshot_(pin ? db_->GetSnapshot() : nullptr) {
+        leveldb::ReadOptions options = read_options();
         options.snapshot = snapshot_;
         // A long walk must not push the working set out of the cache.
         options.fill_cache = !pin;
-        it_.reset(db->NewIterator(options));
+        it_.reset(db_->NewIterator(options));
     }
     ~LevelCursor() override {
         it_.reset();
         if (snapshot_ != nullptr) db_->ReleaseSnapshot(snapshot_);
     }
-    void seek(std::string_view key) override { it_->Seek(slice(key)); }
+    void seek(std::string_view key) override {
+        it_->Seek(slice(key));
+        check();
+    }
     bool valid() const override { return it_->Valid(); }
-    void next() override { it_->Next(); }
+    void next() override {
+        it_->Next();
+        check();
+    }
     std::string_view key() const override { return view(it_->key()); }
     std::string_view value() const override { return view(it_->value()); }
 
   private:
+    // LevelDB's iterators step over a block that cannot be read: it must not look like nothing.
+    void check() const {
+        if (const auto status = it_->status(); !status.ok())
+            owner_.fail(to_error(status, "read").message);
+    }
+
+    const Database& owner_;
     leveldb::DB* db_;
     const leveldb::Snapshot* snapshot_;
     std::unique_ptr<leveldb::Iterator> it_;
@@ -127,8 +148,8 @@ class Database::MergedCursor final : public Cursor {
   public:
     using Batch = std::map<std::string, std::optional<std::string>, std::less<>>;
 
-    MergedCursor(leveldb::DB* db, const Batch& batch)
-        : level_(db, false), batch_(batch), at_(batch.end()) {}
+    MergedCursor(const Database& owner, const Batch& batch)
+        : level_(owner, false), batch_(batch), at_(batch.end()) {}
 
     void seek(std::string_view key) override {
         level_.seek(key);
@@ -189,6 +210,7 @@ base::Result<std::unique_ptr<Database>> Database::open(const Options& options) {
     std::unique_ptr<Database> out(new Database(options));
     leveldb::Options o;
     o.create_if_missing = true;
+    o.paranoid_checks = true;
     o.env = out->env_.get();
     o.write_buffer_size = options.write_buffer_bytes;
     o.block_cache = static_cast<leveldb::Cache*>(out->cache_.get());
@@ -209,7 +231,7 @@ void Database::fail(const std::string& what) const {
 std::optional<std::string> Database::get(std::string_view key) const {
     if (auto it = batch_.find(key); it != batch_.end()) return it->second;
     std::string value;
-    const auto status = db_->Get(leveldb::ReadOptions(), slice(key), &value);
+    const auto status = db_->Get(read_options(), slice(key), &value);
     if (status.IsNotFound()) return std::nullopt;
     if (!status.ok()) fail(to_error(status, "read").message);
     return value;
@@ -259,12 +281,12 @@ base::Status Database::sync() {
 }
 
 std::unique_ptr<Cursor> Database::cursor() const {
-    if (batch_.empty()) return std::make_unique<LevelCursor>(db_.get(), false);
-    return std::make_unique<MergedCursor>(db_.get(), batch_);
+    if (batch_.empty()) return std::make_unique<LevelCursor>(*this, false);
+    return std::make_unique<MergedCursor>(*this, batch_);
 }
 
 std::unique_ptr<Cursor> Database::snapshot_cursor() const {
-    return std::make_unique<LevelCursor>(db_.get(), true);
+    return std::make_unique<LevelCursor>(*this, true);
 }
 
 std::int64_t Database::approximate_size() const {

@@ -4,6 +4,7 @@
 
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/record.h"
+#include "kvstore/mvcc/record_cursor.h"
 #include "kvstore/mvcc/schema.h"
 #include "kvstore/mvcc/store.h"
 #include "kvstore/proto/rpc.pb.h"
@@ -22,13 +23,17 @@ RecordView parse_or_die(std::string_view bytes) {
     return *record;
 }
 
-bool plain_order(const pb::RangeRequest& r) {
+}  // namespace
+
+bool is_plain(const pb::RangeRequest& r) {
     const bool by_key =
         r.sort_target() == pb::RangeRequest::KEY && r.sort_order() != pb::RangeRequest::DESCEND;
     const bool filtered = r.min_mod_revision() != 0 || r.max_mod_revision() != 0 ||
                           r.min_create_revision() != 0 || r.max_create_revision() != 0;
     return by_key && !filtered;
 }
+
+namespace {
 
 bool passes_filters(const pb::RangeRequest& r, const mvccpb::KeyValue& kv) {
     return (r.min_mod_revision() == 0 || kv.mod_revision() >= r.min_mod_revision()) &&
@@ -120,72 +125,25 @@ void MvccStore::visit(std::string_view key, std::string_view range_end, std::int
     if (interval.empty()) return;
     const bool now = revision <= 0 || revision >= revision_;
     if (interval.single) {
-        auto record = now ? db_->get(schema::current_key(key)) : record_at(key, revision);
-        if (record) f(key, *record);
+        if (const auto found = record(key, revision)) f(key, *found);
         return;
     }
-    if (!now) return visit_at(key, range_end, revision, f);
-    auto cursor = db_->cursor();
-    for (cursor->seek(schema::current_key(interval.begin)); cursor->valid(); cursor->next()) {
-        const auto at = cursor->key();
-        if (at.empty() || at[0] != schema::kCurrent || !interval.contains(at.substr(1))) return;
-        if (!f(at.substr(1), cursor->value())) return;
-    }
+    RecordCursor cursor = now ? RecordCursor(db_->cursor(), interval)
+                              : RecordCursor(db_->cursor(), db_->cursor(), interval, revision);
+    for (; cursor.valid(); cursor.next())
+        if (!f(cursor.key(), cursor.record())) return;
 }
 
-// Walks the current records and the history side by side, key by key.
-void MvccStore::visit_at(std::string_view key, std::string_view range_end, std::int64_t revision,
-                         const std::function<bool(std::string_view, std::string_view)>& f) const {
-    const auto interval = KeyInterval::of(key, range_end);
-    auto current = db_->cursor();
-    auto history = db_->cursor();
-    current->seek(schema::current_key(interval.begin));
-    std::string seek_to(1, schema::kHistory);
-    schema::append_escaped(&seek_to, interval.begin);
-    history->seek(seek_to);
-
-    auto current_user_key = [&]() -> std::optional<std::string> {
-        if (!current->valid() || current->key()[0] != schema::kCurrent) return std::nullopt;
-        if (!interval.contains(current->key().substr(1))) return std::nullopt;
-        return std::string(current->key().substr(1));
-    };
-    auto history_at = [&]() -> std::optional<schema::HistoryKey> {
-        if (!history->valid()) return std::nullopt;
-        auto parsed = schema::parse_history_key(history->key());
-        if (!parsed || !interval.contains(parsed->key)) return std::nullopt;
-        return parsed;
-    };
-
-    auto c = current_user_key();
-    auto h = history_at();
-    while (c || h) {
-        const std::string user_key = !h || (c && *c <= h->key) ? *c : h->key;
-        std::string record;
-        if (c && *c == user_key) {
-            if (parse_or_die(current->value()).mod_revision <= revision) record = current->value();
-            current->next();
-            c = current_user_key();
-        }
-        // History is newest first: the first version that is not too new is the one, unless the
-        // current one is.
-        bool found = !record.empty();
-        while (h && h->key == user_key) {
-            if (!found && h->revision <= revision) {
-                found = true;
-                record = history->value();
-            }
-            history->next();
-            h = history_at();
-        }
-        if (!record.empty() && !f(user_key, record)) return;
-    }
+std::optional<std::string> MvccStore::record(std::string_view key, std::int64_t revision) const {
+    return revision <= 0 || revision >= revision_ ? db_->get(schema::current_key(key))
+                                                  : record_at(key, revision);
 }
 
 base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request) const {
     TRY_VOID(check_revision(request.revision()));
     pb::RangeResponse response;
     response.mutable_header()->set_revision(revision_);
-    const bool plain = plain_order(request);
+    const bool plain = is_plain(request);
     const std::int64_t limit = request.limit() > 0 ? request.limit() : INT64_MAX;
     std::int64_t count = 0;
     visit(request.key(), request.range_end(), request.revision(),

@@ -42,6 +42,8 @@ base::Status validate(const etcdserverpb::DeleteRangeRequest& request);
 // `max_ops`: the most compares, and the most operations of a branch; what is nested gets the
 // remainder.
 base::Status validate(const etcdserverpb::TxnRequest& request, int max_ops = 128);
+// True when the answer is the records in key order, none left out: a RangeReader can read it.
+bool is_plain(const etcdserverpb::RangeRequest& request);
 // True when no branch can change anything (it then need not go through the log).
 bool is_read_only(const etcdserverpb::TxnRequest& request);
 // True when every range in it asks for a serializable answer.
@@ -62,6 +64,10 @@ class MvccStore {
     // revisions are errors.
     base::Result<etcdserverpb::RangeResponse> range(
         const etcdserverpb::RangeRequest& request) const;
+    // Compacted and future revisions are errors; 0 is the newest.
+    base::Status check_revision(std::int64_t revision) const;
+    // The key's serialized mvccpb.KeyValue as of a readable revision (0: the newest).
+    std::optional<std::string> record(std::string_view key, std::int64_t revision) const;
     base::Result<etcdserverpb::TxnResponse> read_txn(const etcdserverpb::TxnRequest& request) const;
 
     // Writes, one revision each when something changes. Nothing is written when they answer an
@@ -112,15 +118,11 @@ class MvccStore {
     class Writer;
     friend class Writer;
 
-    base::Status check_revision(std::int64_t revision) const;
     // The record of `key` as of `revision`; nothing when it did not exist then.
     std::optional<std::string> record_at(std::string_view key, std::int64_t revision) const;
     // Visits the live records of an interval as of `revision` (0: now) in key order until `visit`
     // answers false.
     void visit(
-        std::string_view key, std::string_view range_end, std::int64_t revision,
-        const std::function<bool(std::string_view key, std::string_view record)>& visit) const;
-    void visit_at(
         std::string_view key, std::string_view range_end, std::int64_t revision,
         const std::function<bool(std::string_view key, std::string_view record)>& visit) const;
     bool compare_holds(const etcdserverpb::Compare& compare) const;

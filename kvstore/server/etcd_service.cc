@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "kvstore/errors.h"
@@ -53,6 +54,50 @@ void unary(net::GrpcService& service, std::string path, Node& node,
                              [&node, method](Request request, Done<Response> done) {
                                  (node.*method)(std::move(request), std::move(done));
                              });
+}
+
+// RangeResponse's fields around the records.
+constexpr char kHeaderTag = 1 << 3 | 2;
+constexpr char kMoreTag = 3 << 3;
+constexpr char kCountTag = 4 << 3;
+
+void answer_encoded(net::GrpcCall& call, EncodedRange range) {
+    std::string head(net::kGrpcPrefix, '\0');
+    const std::string header = range.header.SerializeAsString();
+    head.push_back(kHeaderTag);
+    base::append_varint(&head, header.size());
+    head += header;
+    std::string tail;
+    if (range.more) tail.append({kMoreTag, 1});
+    if (range.count != 0) {
+        tail.push_back(kCountTag);
+        base::append_varint(&tail, static_cast<std::uint64_t>(range.count));
+    }
+    if (range.kvs.size() <= 1) {
+        if (!range.kvs.empty()) head += range.kvs[0];
+        return call.respond_frame(head + tail);
+    }
+    std::vector<net::SharedBytes> rest;
+    for (auto& piece : range.kvs)
+        rest.push_back(net::share(std::move(piece)));
+    rest.push_back(net::share(std::move(tail)));
+    call.respond_frame(std::move(head), std::move(rest));
+}
+
+void range(Node& node, std::shared_ptr<net::GrpcCall> call, std::string_view message) {
+    pb::RangeRequest request;
+    if (!request.ParseFromArray(message.data(), static_cast<int>(message.size())))
+        return call->fail(base::invalid_argument("the request's message cannot be read"));
+    if (!is_plain(request))
+        return node.range(std::move(request), [call](base::Result<pb::RangeResponse> result) {
+            answer(*call, result);
+        });
+    node.range_encoded(std::move(request), [call](base::Result<EncodedRange> result) {
+        if (result)
+            answer_encoded(*call, std::move(*result));
+        else
+            call->fail(result.error());
+    });
 }
 
 base::Awaitable<void> keep_alive(Node* node, std::shared_ptr<net::GrpcStream> stream) {
@@ -160,7 +205,10 @@ base::Awaitable<void> snapshot(Node* node, EtcdServiceOptions options,
 
 void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
                        EtcdServiceOptions options) {
-    unary(service, "/etcdserverpb.KV/Range", node, &Node::range);
+    service.unary("/etcdserverpb.KV/Range",
+                  [&node](std::shared_ptr<net::GrpcCall> call, std::string_view message) {
+                      range(node, std::move(call), message);
+                  });
     unary(service, "/etcdserverpb.KV/Put", node, &Node::put);
     unary(service, "/etcdserverpb.KV/DeleteRange", node, &Node::delete_range);
     unary(service, "/etcdserverpb.KV/Txn", node, &Node::txn);

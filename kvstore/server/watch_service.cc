@@ -20,6 +20,8 @@ constexpr std::size_t kHighWater = 1 << 20;
 constexpr std::size_t kLowWater = 256 << 10;
 // What one response may hold of a watch that allows fragments.
 constexpr std::size_t kFragmentBytes = 1536 << 10;
+constexpr std::size_t kShareBytes = 4 << 10;
+constexpr std::size_t kFlushBytes = 64 << 10;
 
 // Field numbers of etcdserverpb.WatchResponse and mvccpb.Event as wire tags.
 constexpr char kHeaderTag = 1 << 3 | 2;
@@ -83,34 +85,35 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         self->stream_->finish();
     }
 
-    bool ready() const override { return stream_->queued_bytes() < kHighWater; }
+    bool ready() const override { return stream_->queued_bytes() + buffer_.size() < kHighWater; }
 
-    void deliver(std::int64_t hub_id, WatchBatch batch) override {
-        auto it = by_hub_id_.find(hub_id);
-        if (it == by_hub_id_.end()) return;
-        Watch& watch = watches_.at(it->second);
+    void deliver(std::int64_t id, const WatchBatchPtr& batch) override {
+        auto it = watches_.find(id);
+        if (it == watches_.end()) return;
+        Watch& watch = it->second;
         watch.told_since_tick = true;
-        std::string events;
-        for (std::size_t i = 0; i < batch.events.size(); ++i) {
-            // Only a watch that asked for it gets a revision in more than one piece.
-            if (watch.fragment && events.size() >= kFragmentBytes)
-                send_events(it->second, batch.revision, std::exchange(events, {}), true);
-            append_event(&events, *batch.events[i], watch.previous);
+        if (watch.fragment) {
+            send_fragments(id, *batch, watch.previous);
+        } else {
+            auto& encoded = batch->encoded[watch.previous ? 1 : 0];
+            if (!encoded) {
+                std::string events;
+                for (const Event* event : batch->events)
+                    append_event(&events, *event, watch.previous);
+                encoded = net::share(std::move(events));
+            }
+            send_events(id, batch->revision, encoded, false);
         }
-        send_events(it->second, batch.revision, std::move(events), false);
         if (!ready()) wait_until_drained();
     }
 
-    void compacted(std::int64_t hub_id, std::int64_t revision) override {
-        auto it = by_hub_id_.find(hub_id);
-        if (it == by_hub_id_.end()) return;
+    void compacted(std::int64_t id, std::int64_t revision) override {
+        if (watches_.erase(id) == 0) return;
         pb::WatchResponse response;
         node_.fill_header(response.mutable_header());
-        response.set_watch_id(it->second);
+        response.set_watch_id(id);
         response.set_canceled(true);
         response.set_compact_revision(revision);
-        watches_.erase(it->second);
-        by_hub_id_.erase(it);
         send(response);
     }
 
@@ -144,11 +147,11 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
     }
 
     void close() {
+        flush();
         leader_check_.cancel();
         progress_.cancel();
-        for (const auto& [hub_id, id] : by_hub_id_)
-            node_.hub().remove(hub_id);
-        by_hub_id_.clear();
+        for (const auto& [id, watch] : watches_)
+            node_.hub().remove(watch.hub_id);
         watches_.clear();
     }
 
@@ -190,6 +193,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         watch.range_end = request.range_end();
         watch.start_revision = request.start_revision();
         watch.previous = request.prev_kv();
+        watch.tag = id;
         for (const int filter : request.filters()) {
             watch.no_put = watch.no_put || filter == pb::WatchCreateRequest::NOPUT;
             watch.no_delete = watch.no_delete || filter == pb::WatchCreateRequest::NODELETE;
@@ -202,7 +206,6 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         entry.fragment = request.fragment();
         entry.progress = request.progress_notify();
         entry.hub_id = node_.hub().add(watch, this);
-        by_hub_id_[entry.hub_id] = id;
         if (!node_.hub().synced(entry.hub_id)) node_.pump();
     }
 
@@ -210,7 +213,6 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         auto it = watches_.find(id);
         if (it == watches_.end()) return;
         node_.hub().remove(it->second.hub_id);
-        by_hub_id_.erase(it->second.hub_id);
         watches_.erase(it);
         pb::WatchResponse response;
         node_.fill_header(response.mutable_header());
@@ -226,34 +228,77 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         send(response);
     }
 
-    void send_events(std::int64_t id, std::int64_t revision, std::string events, bool fragment) {
-        pb::ResponseHeader header;
-        header.set_revision(revision);
-        node_.fill_header(&header);
-        std::string frame(net::kGrpcPrefix, '\0');
-        append_field(&frame, kHeaderTag, header.SerializeAsString());
+    // Only a watch that asked for it gets a revision in more than one piece.
+    void send_fragments(std::int64_t id, const WatchBatch& batch, bool previous) {
+        std::string events;
+        for (const Event* event : batch.events) {
+            if (events.size() >= kFragmentBytes)
+                send_events(id, batch.revision, net::share(std::exchange(events, {})), true);
+            append_event(&events, *event, previous);
+        }
+        send_events(id, batch.revision, net::share(std::move(events)), false);
+    }
+
+    // The serialized header of answers with events of this revision; the same for many of them.
+    const std::string& header_of(std::int64_t revision) {
+        const std::uint64_t term = node_.replica().term().value();
+        if (header_revision_ != revision || header_term_ != term) {
+            pb::ResponseHeader header;
+            header.set_revision(revision);
+            node_.fill_header(&header);
+            header_ = header.SerializeAsString();
+            header_revision_ = revision;
+            header_term_ = term;
+        }
+        return header_;
+    }
+
+    void send_events(std::int64_t id, std::int64_t revision, const net::SharedBytes& events,
+                     bool fragment) {
+        const std::size_t begin = buffer_.size();
+        buffer_.append(net::kGrpcPrefix, '\0');
+        append_field(&buffer_, kHeaderTag, header_of(revision));
         if (id != 0) {
-            frame.push_back(kWatchIdTag);
-            base::append_varint(&frame, static_cast<std::uint64_t>(id));
+            buffer_.push_back(kWatchIdTag);
+            base::append_varint(&buffer_, static_cast<std::uint64_t>(id));
         }
-        if (fragment) {
-            frame.push_back(kFragmentTag);
-            frame.push_back(1);
+        if (fragment) buffer_.append({kFragmentTag, 1});
+        net::grpc_write_prefix(&buffer_[begin],
+                               buffer_.size() - begin - net::kGrpcPrefix + events->size());
+        // Copying what is small costs less than sharing it.
+        if (events->size() < kShareBytes) {
+            buffer_ += *events;
+            return flush_later();
         }
-        frame += events;
-        net::grpc_fill_prefix(&frame);
-        write(net::share(std::move(frame)));
+        flush();
+        write(events);
     }
 
     void send(const pb::WatchResponse& response) {
-        std::string frame(net::kGrpcPrefix, '\0');
-        response.AppendToString(&frame);
-        net::grpc_fill_prefix(&frame);
-        write(net::share(std::move(frame)));
+        const std::size_t begin = buffer_.size();
+        buffer_.append(net::kGrpcPrefix, '\0');
+        response.AppendToString(&buffer_);
+        net::grpc_write_prefix(&buffer_[begin], buffer_.size() - begin - net::kGrpcPrefix);
+        flush_later();
     }
 
-    void write(net::SharedBytes frame) {
-        if (auto sent = stream_->write_frame(std::move(frame)); !sent && !stream_->closed()) {
+    // Answers of one turn of the loop leave together.
+    void flush_later() {
+        if (buffer_.size() >= kFlushBytes) return flush();
+        if (std::exchange(flush_posted_, true)) return;
+        loop_.post([self = shared_from_this()] {
+            self->flush_posted_ = false;
+            self->flush();
+        });
+    }
+
+    void flush() {
+        if (buffer_.empty()) return;
+        write(net::share(std::exchange(buffer_, {})));
+    }
+
+    void write(net::SharedBytes bytes) {
+        if (auto sent = stream_->write_frame(std::move(bytes)); !sent && !stream_->closed()) {
             LOG_INFO("kvstore", "a watch stream is cut off: {}", sent.error().message);
             // Not from inside the hub's walk over its watchers.
             loop_.post([self = shared_from_this(), error = sent.error()] {
@@ -283,7 +328,11 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
     base::Timer progress_;
     base::Millis leaderless_{0};
     std::map<std::int64_t, Watch> watches_;
-    std::map<std::int64_t, std::int64_t> by_hub_id_;
+    std::string buffer_;  // answers of this turn of the loop
+    bool flush_posted_ = false;
+    std::string header_;
+    std::int64_t header_revision_ = 0;
+    std::uint64_t header_term_ = 0;
     std::int64_t next_id_ = 0;
     bool waiting_ = false;
 };

@@ -72,7 +72,7 @@ class MvccTest : public testing::Test {
     }
 
     std::filesystem::path directory_;
-    std::unique_ptr<Database> db_;
+    std::shared_ptr<Database> db_;
     std::unique_ptr<MvccStore> store_;
     std::vector<RevisionEventsPtr> events_;
 };

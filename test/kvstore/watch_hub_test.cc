@@ -9,13 +9,13 @@ class WatchHubTest : public MvccTest {
   protected:
     struct Sink : WatchSink {
         bool ready() const override { return is_ready; }
-        void deliver(std::int64_t, WatchBatch batch) override {
-            for (const Event* e : batch.events) {
+        void deliver(std::int64_t, const WatchBatchPtr& batch) override {
+            for (const Event* e : batch->events) {
                 text += (text.empty() ? "" : " ") + std::string(e->is_delete ? "-" : "+") + e->key;
                 if (!e->previous.empty()) text += "!";
             }
-            EXPECT_GT(batch.revision, last_revision);
-            last_revision = batch.revision;
+            EXPECT_GT(batch->revision, last_revision);
+            last_revision = batch->revision;
         }
         void compacted(std::int64_t, std::int64_t at) override { compacted_at = at; }
         bool is_ready = true;
