@@ -1,6 +1,10 @@
 #include "kvstore/machine.h"
 
+#include <filesystem>
+
 #include "base/bytes.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/schema.h"
 
@@ -47,13 +51,50 @@ Machine::Machine(Options options)
 base::Result<std::unique_ptr<Machine>> Machine::open(Options options) {
     CHECK(options.now_ms != nullptr);
     std::unique_ptr<Machine> out(new Machine(std::move(options)));
-    TRY_VOID(out->load());
+    // Only a directory of the operating system's can be set aside.
+    const bool may_set_aside = out->options_.database.env == nullptr;
+    if (const auto mark = base::read_file(out->damage_mark()); may_set_aside && mark)
+        TRY_VOID(out->set_damaged_aside(*mark));
+    base::Status loaded = out->load();
+    if (!loaded && loaded.error().code == base::Code::kDataLoss && may_set_aside) {
+        TRY_VOID(out->set_damaged_aside(loaded.error().message));
+        loaded = out->load();
+    }
+    if (!loaded) return loaded.error();
     return out;
+}
+
+base::Status Machine::set_damaged_aside(const std::string& damage) const {
+    const std::string aside = options_.directory + ".damaged";
+    LOG_ERROR("kvstore", "the database is damaged and is set aside as {}: {}", aside, damage);
+    std::error_code ec;
+    std::filesystem::remove_all(aside, ec);
+    std::filesystem::rename(options_.directory, aside, ec);
+    if (ec)
+        return base::internal_error("cannot rename " + options_.directory + " to " + aside + ": " +
+                                    ec.message());
+    return {};
+}
+
+void Machine::keep_membership(std::string_view bytes) {
+    db_->put(schema::kMetaMembership, bytes);
+}
+
+std::string Machine::kept_membership() const {
+    return db_->get(schema::kMetaMembership).value_or("");
 }
 
 base::Status Machine::load() {
     TRY(std::unique_ptr<Database> db, directory_.open());
     db_ = std::move(db);
+    // Whoever starts it again finds the mark, and does not run into the same damage for ever.
+    db_->on_failure = [mark = damage_mark()](const base::Error& error) {
+        LOG_ERROR("kvstore", "the database failed, and what it holds is unknown: {}",
+                  error.message);
+        if (error.code == base::Code::kDataLoss)
+            (void)base::write_file_atomic(mark, error.message + "\n");
+        std::abort();
+    };
     applied_ = {};
     if (auto bytes = db_->get(schema::kMetaApplied)) {
         if (bytes->size() != 16) return base::data_loss("the database's applied index is damaged");

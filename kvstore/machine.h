@@ -46,7 +46,9 @@ class Machine final : public StateMachine {
         std::function<void(base::UniqueFunction<void()> work, base::UniqueFunction<void()> then)>
             in_background;
     };
-    // Opens what is in the directory.
+    // Opens what is in the directory. A database that is damaged, or was found to be when it was
+    // last in use, is set aside (DIRECTORY.damaged), and the machine begins empty: the replica gets
+    // its content from the log or from the other members, or says that it cannot.
     static base::Result<std::unique_ptr<Machine>> open(Options options);
 
     MvccStore& store() { return *store_; }
@@ -62,6 +64,8 @@ class Machine final : public StateMachine {
     // StateMachine
     ApplyResult apply(const ApplyContext& context, std::string_view payload) override;
     void end_of_batch(raft::Position upto) override;
+    void keep_membership(std::string_view bytes) override;
+    std::string kept_membership() const override;
     raft::Position applied() const override { return applied_; }
     void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) override;
     base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() override;
@@ -76,6 +80,8 @@ class Machine final : public StateMachine {
 
     explicit Machine(Options options);
     base::Status load();
+    base::Status set_damaged_aside(const std::string& damage) const;
+    std::string damage_mark() const { return options_.directory + "/damaged"; }
     // After an install: the new generation in the old one's place. Watchers read on from history.
     base::Status reload(raft::Position position);
     base::Result<Response> run(const Command& command);

@@ -133,8 +133,7 @@ class Database::LevelCursor final : public Cursor {
   private:
     // LevelDB's iterators step over a block that cannot be read: it must not look like nothing.
     void check() const {
-        if (const auto status = it_->status(); !status.ok())
-            owner_.fail(to_error(status, "read").message);
+        if (const auto status = it_->status(); !status.ok()) owner_.fail(to_error(status, "read"));
     }
 
     const Database& owner_;
@@ -198,8 +197,9 @@ Database::Database(const Options& options)
               [](void* p) { delete static_cast<leveldb::FilterPolicy*>(p); }),
       cache_(leveldb::NewLRUCache(options.block_cache_bytes),
              [](void* p) { delete static_cast<leveldb::Cache*>(p); }) {
-    on_failure = [](const std::string& what) {
-        LOG_ERROR("kvstore", "the database failed, and what it holds is unknown: {}", what);
+    on_failure = [](const base::Error& error) {
+        LOG_ERROR("kvstore", "the database failed, and what it holds is unknown: {}",
+                  error.message);
         std::abort();
     };
 }
@@ -223,8 +223,8 @@ base::Result<std::unique_ptr<Database>> Database::open(const Options& options) {
     return out;
 }
 
-void Database::fail(const std::string& what) const {
-    on_failure(what);
+void Database::fail(const base::Error& error) const {
+    on_failure(error);
     CHECK(false, "on_failure returned");
 }
 
@@ -233,7 +233,7 @@ std::optional<std::string> Database::get(std::string_view key) const {
     std::string value;
     const auto status = db_->Get(read_options(), slice(key), &value);
     if (status.IsNotFound()) return std::nullopt;
-    if (!status.ok()) fail(to_error(status, "read").message);
+    if (!status.ok()) fail(to_error(status, "read"));
     return value;
 }
 
@@ -263,7 +263,7 @@ void Database::commit() {
             batch.Delete(key);
     }
     const auto status = db_->Write(leveldb::WriteOptions(), &batch);
-    if (!status.ok()) fail(to_error(status, "write").message);
+    if (!status.ok()) fail(to_error(status, "write"));
     batch_.clear();
 }
 

@@ -48,9 +48,9 @@ class Database {
     Database& operator=(const Database&) = delete;
 
     // What a failed read or write of LevelDB means for the caller: the process cannot go on with a
-    // store that does not keep what it is given. Called with the message; must not return. Default:
-    // log and abort.
-    std::function<void(const std::string&)> on_failure;
+    // store that does not keep what it is given. DataLoss: the files are damaged. Any thread; must
+    // not return. Default: log and abort.
+    std::function<void(const base::Error&)> on_failure;
 
     std::optional<std::string> get(std::string_view key) const;
     void put(std::string_view key, std::string_view value);
@@ -76,7 +76,7 @@ class Database {
     class MergedCursor;
 
     explicit Database(const Options& options);
-    void fail(const std::string& what) const;
+    void fail(const base::Error& error) const;
 
     Options options_;
     std::unique_ptr<LogKeepingEnv> env_;

@@ -27,7 +27,8 @@ inline constexpr char kLease = 'l';
 inline constexpr char kAttached = 'a';
 
 inline constexpr std::string_view kMetaApplied = "mapplied";  // u64 index, u64 term (little-endian)
-inline constexpr std::string_view kMetaRevision = "mrevision";    // i64
+inline constexpr std::string_view kMetaMembership = "mmembership";  // of the group, as applied
+inline constexpr std::string_view kMetaRevision = "mrevision";      // i64
 inline constexpr std::string_view kMetaCompacted = "mcompacted";  // i64: reads below it are refused
 inline constexpr std::string_view kMetaScrubbed =
     "mscrubbed";  // i64: everything below it is physically gone

@@ -22,6 +22,7 @@ void Replica::Impl::apply_entry(const raft::Entry& entry,
 }
 
 void Replica::Impl::apply_config(const raft::Entry& entry) {
+    machine.keep_membership(entry.data());
     const auto config = raft::decode_config_entry(entry.data());
     if (!config || config->request.node != options.id) return;
     const auto it = changes.find(config->request.sequence);

@@ -57,10 +57,14 @@ Replica::Impl::~Impl() {
 
 base::Status Replica::Impl::open() {
     raft::WalRecovered recovered;
-    TRY(wal, raft::Wal::open(*env.disk, {options.cluster_id, options.id, options.wal_segment_bytes},
-                             &recovered, [this] { ready(); }));
+    raft::WalOptions wal_options{options.cluster_id, options.id, options.wal_segment_bytes};
+    const auto kept = raft::decode_config_entry(machine.kept_membership());
+    wal_options.fallback = kept ? kept->config : to_config(options.initial_members);
+    TRY(wal, raft::Wal::open(*env.disk, std::move(wal_options), &recovered, [this] { ready(); }));
     if (recovered.torn_tail_cut) ++counters.torn_tails_cut;
     if (recovered.vote_copy_damaged) LOG_WARN("replica", "one copy of the vote record was damaged");
+    if (recovered.damaged_in)
+        LOG_WARN("replica", "this member has no vote until the others have repaired it");
     const bool never_ran = recovered.log.last == Index(0) && recovered.hard.term == Term(0) &&
                            machine.applied().index == Index(0);
     if (never_ran && !options.initial_members.empty()) {
@@ -76,11 +80,11 @@ base::Status Replica::Impl::open() {
     core_options.seed = options.seed;
     const Position applied = machine.applied();
     applied_term = applied.term;
-    core = std::make_unique<raft::Core>(
-        core_options,
-        raft::Recovered{recovered.hard, std::move(recovered.log),
-                        std::max(recovered.commit, applied.index), applied.index},
-        *wal);
+    core = std::make_unique<raft::Core>(core_options,
+                                        raft::Recovered{recovered.hard, std::move(recovered.log),
+                                                        std::max(recovered.commit, applied.index),
+                                                        applied.index, recovered.damaged_in},
+                                        *wal);
     env.disk->on_trouble([this](base::Status status) {
         storage_full = !status;
         for (const auto& f : storage_observers)
@@ -107,39 +111,67 @@ void Replica::Impl::bootstrap(raft::WalRecovered* recovered) {
     wal->append(recovered->hard, {first}, Index(1), [this] { ready(); });
 }
 
-// Makes the log and the state machine agree where a crash came between the two.
+// Makes the log and the state machine agree where a crash came between the two, or damage.
 base::Status Replica::Impl::reconcile(raft::WalRecovered* recovered) {
     const Position applied = machine.applied();
-    raft::RecoveredLog& log = recovered->log;
+    const raft::RecoveredLog& log = recovered->log;
     if (applied.index < log.base.index)
-        return base::data_loss(fmt::format(
-            "the store's data ends at entry {}, but the log begins after {}: the data directory "
-            "was changed by hand, or the store lost synced writes",
-            applied.index, log.base.index));
+        return rebuild_log(recovered,
+                           fmt::format("the store's data ends at entry {}, but the log begins "
+                                       "after {}: a part of it was lost",
+                                       applied.index, log.base.index));
     Term logged = log.base.term;
     for (const Position& run : log.term_starts)
         if (run.index <= applied.index) logged = run.term;
     if (applied.index <= log.last && logged == applied.term) return {};
     // Either a snapshot was installed and the process died before the log was reset, or entries
     // that the others had on disk were applied here and our own disk lost them.
-    raft::Config config = log.base_config;
     if (recovered->intent && recovered->intent->first == applied) {
-        config = recovered->intent->second;
+        restart_log(recovered, recovered->intent->second);
+    } else if (applied.index > log.last && recovered->damaged_in) {
+        return rebuild_log(recovered, recovered->damage);
     } else if (applied.index > log.last) {
-        for (const auto& [at, c] : log.configs)
-            config = c;
+        restart_log(recovered, log.configs.empty() ? log.base_config : log.configs.back().second);
     } else {
         return base::data_loss(fmt::format("entry {} was applied with term {} but logged with {}",
                                            applied.index, applied.term, logged));
     }
-    LOG_INFO("replica", "the log ends at {}, the state at {}: going on from the state", log.last,
-             applied.index);
+    return {};
+}
+
+// The log behind the state is lost: it begins anew where the state ends, and what the other members
+// have beyond comes from them.
+base::Status Replica::Impl::rebuild_log(raft::WalRecovered* recovered, const std::string& damage) {
+    raft::Config config = recovered->log.configs.empty() ? recovered->log.base_config
+                                                         : recovered->log.configs.back().second;
+    // With no state the newest membership known is as good as any: it only says whom to talk to.
+    if (machine.applied().index > Index(0)) {
+        const auto kept = raft::decode_config_entry(machine.kept_membership());
+        if (!kept) return base::data_loss(damage);
+        config = kept->config;
+    }
+    const std::size_t others = config.voters() - (config.is_voter(options.id) ? 1 : 0);
+    if (others == 0)
+        return base::data_loss(damage +
+                               ", and no other member can give it back: restore a snapshot");
+    LOG_ERROR("replica", "{}; the rest comes from the other members", damage);
+    if (!recovered->damaged_in) {
+        recovered->damaged_in = recovered->hard.term;
+        wal->note_damage(*recovered->damaged_in);
+    }
+    restart_log(recovered, std::move(config));
+    return {};
+}
+
+void Replica::Impl::restart_log(raft::WalRecovered* recovered, raft::Config config) {
+    const Position applied = machine.applied();
+    LOG_INFO("replica", "the log ends at {}, the state at {}: going on from the state",
+             recovered->log.last, applied.index);
     ++counters.states_ahead_of_log;
     ++opening_writes;
     wal->reset(applied, config, [this] { ready(); });
-    log = raft::RecoveredLog{applied, std::move(config), applied.index, {}, {}};
+    recovered->log = raft::RecoveredLog{applied, std::move(config), applied.index, {}, {}};
     recovered->commit = applied.index;
-    return {};
 }
 
 void Replica::Impl::ready() {
@@ -176,6 +208,10 @@ void Replica::Impl::carry_out(raft::Effects effects) {
             f(list);
     }
     if (effects.status) status_changed();
+    if (effects.repaired) {
+        LOG_INFO("replica", "repaired: this member has all that is committed, and votes again");
+        wal->forget_damage();
+    }
     for (const auto& read : effects.reads)
         reads.answered(read.context, read.index);
     for (const auto& r : effects.rejected)

@@ -40,6 +40,8 @@ struct Replica::Impl final : raft::PeerHandler {
     // --- opening (replica.cc)
     base::Status open();
     base::Status reconcile(raft::WalRecovered* recovered);
+    base::Status rebuild_log(raft::WalRecovered* recovered, const std::string& damage);
+    void restart_log(raft::WalRecovered* recovered, raft::Config config);
     void bootstrap(raft::WalRecovered* recovered);
     void ready();
 

@@ -68,6 +68,12 @@ class StateMachine {
     // watchers. Also called for entries without proposals, so that applied() moves on.
     virtual void end_of_batch(raft::Position upto) = 0;
 
+    // The group's membership changed with this entry: to be kept like everything else that is
+    // applied, snapshots included, so that the state can stand without the log before it. Opaque.
+    virtual void keep_membership(std::string_view) {}
+    // The newest that was kept; empty when there is none, or none is ever kept.
+    virtual std::string kept_membership() const { return {}; }
+
     // The last position given to end_of_batch() or installed; {0,0} when new. Right after opening:
     // what the disk holds.
     virtual raft::Position applied() const = 0;

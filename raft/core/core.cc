@@ -26,6 +26,8 @@ Core::Core(CoreOptions options, Recovered recovered, EntrySource& source)
     CHECK(recovered.applied >= log_.base().index && recovered.applied <= log_.last_index());
     log_.commit_to(std::max(std::min(recovered.commit, log_.last_index()), recovered.applied));
     if (hard_.term < log_.last_term()) hard_ = {log_.last_term(), kNobody};
+    damaged_in_ = recovered.damaged_in;
+    if (damaged_in_ && hard_.term <= *damaged_in_) hard_ = {*damaged_in_ + 1, kNobody};
     told_ = {role_, leader_, hard_.term};
     // The first wait is short: at the start of a cluster nobody leads, and in a running one the
     // pre-vote keeps this from disturbing anyone.
@@ -83,6 +85,7 @@ void Core::step(Message m) {
     if (is_malformed(m)) return malformed();
     if (!handle_terms(m)) return;
     step_current_term(m);
+    maybe_repaired();
 }
 
 void Core::step_current_term(Message& m) {
@@ -153,6 +156,15 @@ void Core::storage_done(std::uint64_t ticket) {
             if (maybe_commit()) committed_more();
         }
     }
+    maybe_repaired();
+}
+
+void Core::maybe_repaired() {
+    if (!damaged_in_ || leader_ == kNobody || hard_.term <= *damaged_in_) return;
+    if (log_.stable() < log_.commit() || log_.term(log_.commit()) != hard_.term) return;
+    damaged_in_.reset();
+    repaired_ = true;
+    ++counters_.repairs;
 }
 
 void Core::applied(Index index) {
@@ -184,7 +196,7 @@ Index Core::apply_limit() const {
 bool Core::has_effects() const {
     return !messages_.empty() || !held_.empty() || !entries_.empty() || install_ ||
            hard_ != written_hard_ || !ready_reads_.empty() || !rejected_.empty() ||
-           !snapshots_.empty() || config_changed_ || emitted_ < apply_limit() ||
+           !snapshots_.empty() || config_changed_ || emitted_ < apply_limit() || repaired_ ||
            told_ != Effects::Status{role_, leader_, hard_.term};
 }
 
@@ -193,6 +205,7 @@ Effects Core::take() {
     const Effects::Status status{role_, leader_, hard_.term};
     if (status != told_) out.status = told_ = status;
     out.config_changed = std::exchange(config_changed_, false);
+    out.repaired = std::exchange(repaired_, false);
     out.reads = std::exchange(ready_reads_, {});
     out.rejected = std::exchange(rejected_, {});
     out.snapshots = std::exchange(snapshots_, {});

@@ -57,6 +57,9 @@ struct Recovered {
     RecoveredLog log;
     Index commit;   // known to be committed; at least log.base
     Index applied;  // the state machine's; between log.base and the log's end
+    // The log lost entries that this member may have acknowledged in terms up to this one: see
+    // Core::repairing().
+    std::optional<Term> damaged_in = std::nullopt;
 };
 
 struct Effects {
@@ -94,6 +97,7 @@ struct Effects {
     std::vector<NodeId> snapshots;  // stream a snapshot to these, then snapshot_finished()
     std::optional<Status> status;   // changed
     bool config_changed = false;    // see Core::config()
+    bool repaired = false;          // repairing() is over
 };
 
 // Events worth counting; the names are those of the metrics.
@@ -109,6 +113,7 @@ struct Counters {
     std::uint64_t snapshots_installed = 0;
     std::uint64_t transfers = 0;
     std::uint64_t reads = 0;
+    std::uint64_t repairs = 0;        // damage made good by the others
     std::uint64_t early_commits = 0;  // committed by others before the own disk had it
 };
 
@@ -158,6 +163,12 @@ class Core {
     const Config& config() const { return log_.config(); }
     bool is_leader() const { return role_ == Role::kLeader; }
     NodeId transferee() const { return transferee_; }
+    // The member may lack entries that it acknowledged before it was damaged. It takes a term above
+    // all in which it did, so that no old acknowledgement counts any more, and neither votes nor
+    // campaigns: leaders are then chosen by a majority of others, which has all that is committed.
+    // It is over once this member durably has what a leader of a later term knows to be committed.
+    // After Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage" (FAST 2018).
+    bool repairing() const { return damaged_in_.has_value(); }
     // The leader's first entry of its own term.
     Index term_start() const { return term_start_; }
     const Counters& counters() const { return counters_; }
@@ -199,6 +210,7 @@ class Core {
     bool is_malformed(const Message& m) const;
     void step_current_term(Message& m);
     void malformed() { ++counters_.malformed; }
+    void maybe_repaired();
     Index apply_limit() const;
     void append_own(EntryType type, Payload payload);
 
@@ -273,6 +285,8 @@ class Core {
     // Elections.
     std::uint32_t election_elapsed_ = 0;
     std::uint32_t election_timeout_ = 0;
+    std::optional<Term> damaged_in_;
+    bool repaired_ = false;     // just now
     bool leader_lost_ = false;  // its connection broke: its lease no longer counts
     std::map<NodeId, bool> votes_;
 

@@ -14,7 +14,7 @@ void Core::reset_election_timer(std::uint32_t low, std::uint32_t high) {
 
 void Core::tick_follower() {
     if (++election_elapsed_ < election_timeout_) return;
-    if (!config().is_voter(options_.id)) {
+    if (!config().is_voter(options_.id) || repairing()) {
         leader_ = kNobody;
         return reset_election_timer(options_.election_ticks, 2 * options_.election_ticks);
     }
@@ -74,7 +74,7 @@ void Core::request_votes(MessageType type, Term term, bool force) {
 }
 
 void Core::campaign(bool pre_vote, bool force) {
-    if (!config().is_voter(options_.id)) return;
+    if (!config().is_voter(options_.id) || repairing()) return;
     ++counters_.campaigns;
     if (!pre_vote) return become_candidate(force);
     role_ = Role::kPreCandidate;
@@ -192,7 +192,7 @@ void Core::handle_vote_request(const Message& m) {
     const bool pre = m.type == MessageType::kPreVote;
     const bool free_vote = hard_.vote == m.from || (hard_.vote == kNobody && leader_ == kNobody) ||
                            (pre && m.term > hard_.term);
-    bool grant = free_vote && log_.is_up_to_date({m.index, m.log_term});
+    bool grant = free_vote && !repairing() && log_.is_up_to_date({m.index, m.log_term});
     if (pre && grant && role_ == Role::kPreCandidate) grant = yields_to(m);
     Message answer = make(pre ? MessageType::kPreVoteResponse : MessageType::kVoteResponse, m.from);
     answer.reject = !grant;

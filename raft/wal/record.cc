@@ -8,6 +8,7 @@
 
 namespace raft::wal {
 namespace {
+constexpr std::string_view kDamageMagic = "CXLOST\x01\n";
 
 constexpr std::string_view kMagic = "CXWAL\x01\n";
 
@@ -106,6 +107,21 @@ std::optional<ParsedHeader> parse_header(std::string_view bytes, std::uint64_t s
     if (!config || h.sequence != sequence) return std::nullopt;
     h.config = std::move(config->config);
     return out;
+}
+
+std::string encode_damage(Term term) {
+    std::string out(kDamageMagic);
+    base::append_le(&out, term.value());
+    base::append_le(&out, base::crc32c(out));
+    return out;
+}
+
+std::optional<Term> parse_damage(std::string_view bytes) {
+    constexpr std::size_t kSize = kDamageMagic.size() + 8 + 4;
+    if (bytes.size() < kSize || !bytes.starts_with(kDamageMagic)) return std::nullopt;
+    if (base::load_le<std::uint32_t>(&bytes[kSize - 4]) != base::crc32c(bytes.substr(0, kSize - 4)))
+        return std::nullopt;
+    return Term(base::load_le<std::uint64_t>(&bytes[kDamageMagic.size()]));
 }
 
 std::string entry_head(const Entry& entry) {

@@ -69,6 +69,12 @@ struct ParsedHeader {
 };
 std::optional<ParsedHeader> parse_header(std::string_view bytes, std::uint64_t sequence);
 
+// The file that says that this member lost entries which it may have acknowledged: the term.
+inline constexpr const char* kDamageFile = "damage";
+std::string encode_damage(Term term);
+// Nothing when it cannot be read.
+std::optional<Term> parse_damage(std::string_view bytes);
+
 std::string entry_head(const Entry& entry);
 std::optional<Entry> decode_entry(std::string_view body, bool with_payload);
 std::string encode_commit(Index index);

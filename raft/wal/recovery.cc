@@ -139,19 +139,55 @@ base::Status WalRecovery::bad_at(std::size_t i, std::size_t offset) {
                               : wal_->segments_.empty() ? 0
                                                         : wal_->end_lsn();
     TRY(const bool proven, proof_after(i, offset, lsn));
-    if (proven)
-        return base::data_loss(fmt::format(
-            "the log is damaged: {} at offset {} is unreadable, although it was durable and later "
-            "records follow. Restore this member from its peers (remove it and add it again).",
-            wal::segment_name(file.sequence), offset));
+    if (proven) return lose(i, offset, "unreadable, although it was durable and more follows");
     LOG_WARN("wal", "cutting a torn tail: {} at offset {}", wal::segment_name(file.sequence),
              offset);
     cut(i, offset);
     return {};
 }
 
-base::Status WalRecovery::replay_record(const File& file, std::size_t offset,
+// The newest membership that can be read: at the log's end so far, or else in a later segment.
+const Config& WalRecovery::known_config(std::size_t from) const {
+    if (!wal_->configs_.empty()) return wal_->configs_.back().second;
+    for (std::size_t k = from; k < files_.size(); ++k)
+        if (files_[k].valid) return files_[k].header.header.config;
+    return options_.fallback;
+}
+
+// Gives up what follows, where there are peers to get it from.
+base::Status WalRecovery::lose(std::size_t i, std::size_t offset, std::string_view what) {
+    TRY_VOID(give_up(i, fmt::format("{} at offset {} is {}", wal::segment_name(files_[i].sequence),
+                                    offset, what)));
+    cut(i, offset);
+    return {};
+}
+
+base::Status WalRecovery::give_up(std::size_t from, std::string_view what) {
+    const Config config = known_config(from);
+    const std::size_t others = config.voters() - (config.is_voter(options_.node) ? 1 : 0);
+    const std::string damage = fmt::format("the log is damaged: {}", what);
+    if (others == 0)
+        return base::data_loss(damage +
+                               ", and no other member can give it back: restore a snapshot");
+    LOG_ERROR("wal", "{}; what follows comes from the other members", damage);
+    if (wal_->configs_.empty()) wal_->configs_.assign(1, {Index(0), config});
+    out_->damage = damage;
+    out_->damaged_in = out_->hard.term;
+    return {};
+}
+
+base::Status WalRecovery::read_damage_note() {
+    const auto bytes = disk_.read(wal::kDamageFile, 0, 64);
+    if (!bytes && bytes.error().code == base::Code::kNotFound) return {};
+    if (!bytes) return bytes.error();
+    // What it says is what the vote record says at least.
+    out_->damaged_in = wal::parse_damage(*bytes).value_or(out_->hard.term);
+    return {};
+}
+
+base::Status WalRecovery::replay_record(std::size_t i, std::size_t offset,
                                         const wal::Record& record) {
+    const File& file = files_[i];
     const auto damaged = [&](std::string_view what) {
         return base::data_loss(fmt::format("the log is damaged: {} at offset {}: {}",
                                            wal::segment_name(file.sequence), offset, what));
@@ -170,7 +206,7 @@ base::Status WalRecovery::replay_record(const File& file, std::size_t offset,
     const auto entry = record.type == wal::RecordType::kEntry ? wal::decode_entry(record.body, true)
                                                               : std::nullopt;
     if (!entry) return damaged("unknown record");
-    if (entry->index > wal_->last_.index + 1) return damaged("entries are missing");
+    if (entry->index > wal_->last_.index + 1) return lose(i, offset, "not the entry that follows");
     if (entry->index <= wal_->base_.index) return {};
     wal_->truncate_from(entry->index);
     if (entry->term < wal_->last_.term) return damaged("terms go back");
@@ -212,7 +248,8 @@ base::Status WalRecovery::replay(std::size_t i) {
                                    bytes.find_first_not_of('\0', at) == std::string_view::npos;
             return clean_end ? base::Status() : bad_at(i, at);
         }
-        TRY_VOID(replay_record(file, at, parsed.record));
+        TRY_VOID(replay_record(i, at, parsed.record));
+        if (was_cut_) return {};
         at += parsed.size;
         wal_->segments_.back().used = at;
     }
@@ -226,17 +263,19 @@ base::Status WalRecovery::run(Wal* wal, WalRecovered* out, std::vector<std::stri
     out_ = out;
     TRY_VOID(read_files());
     TRY_VOID(read_votes(wal, out));
+    TRY_VOID(read_damage_note());
     *next_sequence = files_.empty() ? 1 : files_.back().sequence + 1;
     drop_void(&removes_);
     for (std::size_t i = 0; i < files_.size() && !was_cut_; ++i)
         TRY_VOID(replay(i));
-    out->torn_tail_cut = was_cut_;
+    out->torn_tail_cut = was_cut_ && out->damage.empty();
     *removes = std::move(removes_);
-    if (wal->segments_.empty()) {
+    if (wal->segments_.empty() && out->damage.empty()) {
+        // The first segment is durable before the first vote.
         if (out->hard.term > Term(0))
-            return base::data_loss("no readable log segment beside a vote record");
-        out->fresh = true;
-        wal->configs_.assign(1, {Index(0), Config{}});
+            TRY_VOID(give_up(0, "no readable segment beside a vote record"));
+        out->fresh = out->damage.empty();
+        if (out->fresh) wal->configs_.assign(1, {Index(0), Config{}});
     }
     out->commit = std::min(wal->commit_, wal->last_.index);
     out->log.base = wal->base_;

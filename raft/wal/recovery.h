@@ -30,8 +30,12 @@ class WalRecovery {
     base::Status read_files();
     void drop_void(std::vector<std::string>* removes);
     base::Status replay(std::size_t i);
-    base::Status replay_record(const File& file, std::size_t offset, const wal::Record& record);
+    base::Status replay_record(std::size_t i, std::size_t offset, const wal::Record& record);
     base::Status bad_at(std::size_t i, std::size_t offset);
+    base::Status lose(std::size_t i, std::size_t offset, std::string_view what);
+    base::Status give_up(std::size_t from, std::string_view what);
+    base::Status read_damage_note();
+    const Config& known_config(std::size_t from) const;
     base::Status load(std::size_t i);
     base::Result<bool> proof_after(std::size_t i, std::size_t offset, std::uint64_t lsn);
     void cut(std::size_t i, std::size_t offset);

@@ -28,6 +28,10 @@ base::Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options,
     if (wal->vote_sequence_ > 0)
         for (const char* name : wal::kVoteFiles)
             batch.writes.push_back({name, 0, ""});
+    // In the same batch: it is durable before anything is removed.
+    if (!recovered->damage.empty())
+        for (auto& write : damage_note(*recovered->damaged_in).writes)
+            batch.writes.push_back(std::move(write));
     const std::uint64_t start = wal->segments_.empty() ? 1 : wal->end_lsn();
     wal->segments_.push_back({sequence - 1, 0, start, 0, wal->last_});
     wal->durable_lsn_ = start;
@@ -93,6 +97,22 @@ void Wal::submit_vote(const HardState& hard) {
         batch.writes.push_back({name, 0, bytes});
         disk_.submit(std::move(batch), nullptr);
     }
+}
+
+DiskBatch Wal::damage_note(Term term) {
+    DiskBatch batch;
+    batch.writes.push_back({wal::kDamageFile, 0, wal::encode_damage(term)});
+    return batch;
+}
+
+void Wal::note_damage(Term term) {
+    disk_.submit(damage_note(term), nullptr);
+}
+
+void Wal::forget_damage() {
+    DiskBatch batch;
+    batch.removes.push_back(wal::kDamageFile);
+    disk_.submit(std::move(batch), nullptr);
 }
 
 void Wal::truncate_from(Index index) {

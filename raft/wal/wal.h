@@ -5,8 +5,10 @@
 //
 // After a crash the end of the log may be torn: what was not synced is there in part. Such a tail
 // is cut. Damage to what *was* synced is another thing: a later record proves it, by carrying how
-// far the log was durable when that record was written. Then opening fails with DataLoss and
-// touches nothing. Each opening begins a new segment, so nothing is ever written over a torn tail.
+// far the log was durable when that record was written. Then what is intact before it is kept, and
+// a file says so until the peers have made the rest good; without peers, opening fails with
+// DataLoss and touches nothing. Each opening begins a new segment, so nothing is ever written over
+// a torn tail.
 
 #include <deque>
 #include <memory>
@@ -27,6 +29,9 @@ struct WalOptions {
     std::uint64_t cluster_id = 0;
     NodeId node;
     std::uint64_t segment_bytes = 16U << 20U;
+    // The membership as it is known from elsewhere: who could give lost entries back, should no
+    // segment be readable.
+    Config fallback = {};
 };
 
 struct WalRecovered {
@@ -38,6 +43,11 @@ struct WalRecovered {
     bool fresh = false;  // there was nothing
     bool torn_tail_cut = false;
     bool vote_copy_damaged = false;
+    // Entries that were durable are lost, now or before an earlier start: what, for the operator.
+    // The rest is to come from the peers (Core::repairing); `damaged_in` is the term it happened
+    // in.
+    std::string damage;
+    std::optional<Term> damaged_in;
 };
 
 class Wal final : public EntrySource {
@@ -58,6 +68,11 @@ class Wal final : public EntrySource {
     void write_intent(Position position, const Config& config, Done done);
     // After that: the log is empty and begins behind `position`.
     void reset(Position position, const Config& config, Done done);
+    // Before anything durable is given up: from the next start on, WalRecovered::damaged_in says
+    // so.
+    void note_damage(Term term);
+    // The peers have made it good.
+    void forget_damage();
     // Drops whole segments of entries ≤ `limit`, which are committed. Returns the new base's index
     // (the old one when nothing can go).
     Index compact(Index limit, const Log& log);
@@ -90,6 +105,7 @@ class Wal final : public EntrySource {
                     std::string_view tail);
     void submit(DiskBatch batch, Done done);
     void submit_vote(const HardState& hard);
+    static DiskBatch damage_note(Term term);
     void truncate_from(Index index);
     std::uint64_t end_lsn() const { return segments_.back().start_lsn + segments_.back().used; }
 

@@ -396,7 +396,10 @@ TEST_F(MvccTest, DamageInATableIsNotReadOver) {
     }
     ASSERT_GT(damaged, 0);
     open();
-    db_->on_failure = [](const std::string& what) { throw std::runtime_error(what); };
+    db_->on_failure = [](const base::Error& error) {
+        EXPECT_EQ(error.code, base::Code::kDataLoss);
+        throw std::runtime_error(error.message);
+    };
     EXPECT_THROW(
         {
             auto all = store_->range(range_request("k", "l"));

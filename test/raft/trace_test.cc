@@ -14,6 +14,7 @@
 //   transfer N TARGET
 //   change N KIND ID            add-voter, add-learner, promote, remove
 //   restart N                   with what was durable
+//   damage N KEEP               restart, with the first KEEP entries only and knowing of the loss
 //   log N TERM…                 gives N, before anything else, a log with these terms
 //   status                      one line a member
 //   unreachable N PEER
@@ -131,7 +132,7 @@ class Group {
         boot(NodeId(id));
     }
 
-    void boot(NodeId id) {
+    void boot(NodeId id, std::optional<Term> damaged_in = std::nullopt) {
         Node& node = nodes_[id];
         node.writes.clear();
         CoreOptions options;
@@ -151,7 +152,8 @@ class Group {
         }
         const Index commit = log.last == Index(0) ? Index(0) : Index(1);
         node.core = std::make_unique<Core>(
-            options, Recovered{node.storage.hard, std::move(log), commit, commit}, node.storage);
+            options, Recovered{node.storage.hard, std::move(log), commit, commit, damaged_in},
+            node.storage);
     }
 
     void at_node(const std::string& command, std::istringstream& in) {
@@ -160,6 +162,14 @@ class Group {
         const NodeId id(number);
         if (command == "restart") {
             boot(id);
+            return;
+        }
+        if (command == "damage") {
+            std::size_t keep = 0;
+            in >> keep;
+            auto& storage = nodes_.at(id).storage;
+            storage.entries.resize(std::min(keep, storage.entries.size()));
+            boot(id, storage.hard.term);
             return;
         }
         Node& node = nodes_.at(id);
@@ -226,6 +236,7 @@ class Group {
             if (e.status)
                 say("{}: {} of term {}, leader {}", id, role_name(e.status->role), e.status->term,
                     e.status->leader);
+            if (e.repaired) say("{}: repaired", id);
             if (e.hard_state)
                 say("{}: write term {} vote {}", id, e.hard_state->term, e.hard_state->vote);
             for (const Entry& entry : e.entries)
@@ -344,8 +355,9 @@ class Group {
             std::string members;
             for (const Peer& p : c.config().peers)
                 members += fmt::format(" {}{}", p.id, p.learner ? "?" : "");
-            say("{}: {} term {} leader {} commit {} log{} members{}", id, role_name(c.role()),
-                c.term(), c.leader(), c.log().commit(), terms, members);
+            say("{}: {} term {} leader {} commit {} log{} members{}{}", id, role_name(c.role()),
+                c.term(), c.leader(), c.log().commit(), terms, members,
+                c.repairing() ? " repairing" : "");
         }
     }
 

@@ -214,6 +214,59 @@ TEST_F(WalTest, DamageBeforeDurableRecordsIsReportedAndNothingIsTouched) {
     EXPECT_EQ(recovered_.log.last, Index(9));
 }
 
+// Where others have it, too, a member goes on with what is intact before the damage, and knows until
+// it is told otherwise that it may lack what it acknowledged.
+TEST_F(WalTest, WithPeersDamageIsNotedAndWhatIsIntactBeforeItIsKept) {
+    ASSERT_TRUE(open());
+    const Config group = config({1, 2, 3});
+    append({Entry{Term(1), Index(1), EntryType::kConfig,
+                  std::make_shared<const std::string>(encode(ConfigEntry{{}, group}))}},
+           HardState{Term(5), NodeId(1)});
+    for (std::uint64_t i = 2; i <= 30; ++i)
+        append({entry(i, 1, "value-" + std::to_string(i) + std::string(400, 'x'))});
+    ASSERT_GT(wal_->segments(), 2U);
+    const auto intact = disk_.files();
+    for (const std::uint64_t hit : {2, 7, 28}) {
+        disk_.files() = intact;
+        std::string& bytes = file_with("value-" + std::to_string(hit) + "x");
+        bytes[bytes.find("value-" + std::to_string(hit) + "x") + 2] ^= 1;
+        ASSERT_TRUE(open()) << hit;
+        EXPECT_NE(recovered_.damage, "") << hit;
+        EXPECT_EQ(recovered_.damaged_in, Term(5));
+        EXPECT_EQ(recovered_.log.last, Index(hit - 1));
+        EXPECT_FALSE(recovered_.torn_tail_cut);
+        append({entry(hit, 6, "repaired")});
+        ASSERT_TRUE(open());
+        EXPECT_EQ(recovered_.damage, "");
+        EXPECT_EQ(recovered_.damaged_in, Term(5));
+        EXPECT_EQ(text(hit), "repaired");
+        wal_->forget_damage();
+        drain();
+        ASSERT_TRUE(open());
+        EXPECT_EQ(recovered_.damaged_in, std::nullopt);
+        EXPECT_EQ(recovered_.log.last, Index(hit));
+    }
+    // The first segment's header: nothing before it is left.
+    disk_.files() = intact;
+    std::string& first = file_with("value-2x");
+    first[12] ^= 1;
+    ASSERT_TRUE(open());
+    EXPECT_EQ(recovered_.damaged_in, Term(5));
+    EXPECT_EQ(recovered_.log.last, Index(0));
+    EXPECT_EQ(recovered_.log.base_config, group);
+    EXPECT_FALSE(recovered_.fresh);
+    // A whole segment from the middle is missing.
+    disk_.files() = intact;
+    auto middle = disk_.files().begin();
+    while (middle->second.find("value-12x") == std::string::npos)
+        ++middle;
+    disk_.files().erase(middle);
+    ASSERT_TRUE(open());
+    EXPECT_EQ(recovered_.damaged_in, Term(5));
+    EXPECT_GT(recovered_.log.last, Index(1));
+    EXPECT_LT(recovered_.log.last, Index(12));
+}
+
 TEST_F(WalTest, AnUnreadableLastRecordCountsAsTorn) {
     ASSERT_TRUE(open());
     append({entry(1, 1, "value-1")});
