@@ -148,9 +148,13 @@ base::Status WalRecovery::bad_at(std::size_t i, std::size_t offset) {
 
 // The newest membership that can be read: at the log's end so far, or else in a later segment.
 const Config& WalRecovery::known_config(std::size_t from) const {
-    if (!wal_->configs_.empty()) return wal_->configs_.back().second;
+    // A log begins with an empty one, until its first entry.
+    const auto known = [](const Config& config) { return config.voters() > 0; };
+    if (!wal_->configs_.empty() && known(wal_->configs_.back().second))
+        return wal_->configs_.back().second;
     for (std::size_t k = from; k < files_.size(); ++k)
-        if (files_[k].valid) return files_[k].header.header.config;
+        if (files_[k].valid && known(files_[k].header.header.config))
+            return files_[k].header.header.config;
     return options_.fallback;
 }
 

@@ -53,6 +53,7 @@ Cluster::Cluster(World& world, std::size_t members) : world_(world), net_(world)
         at_node(id, std::move(f));
     };
     max_load_ = 1 + world_.random.below(8);
+    with_damage_ = members >= 3 && world_.random.chance(1, 3);
     for (std::size_t i = 0; i < members; ++i) {
         auto node = std::make_unique<Node>();
         node->id = raft::NodeId(++last_id_);
@@ -133,6 +134,7 @@ void Cluster::collect(Node& node) {
     World::cover("torn tails cut", r.torn_tails_cut);
     World::cover("proposals sent again", r.proposals_repeated);
     World::cover("states ahead of their log", r.states_ahead_of_log);
+    World::cover("members repaired", c.repairs);
     World::cover("log compactions", r.compactions);
     if (c.malformed > 0)
         fail(fmt::format("member {} called {} messages malformed", node.id, c.malformed));

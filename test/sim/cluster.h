@@ -38,6 +38,7 @@ class Cluster {
         raft::NodeId id;
         bool initial = false;
         bool removed = false;  // stays down
+        bool damaged = false;  // and not yet repaired
         std::unique_ptr<SimDisk> disk;
         MapDisk machine_disk;
         // The process:
@@ -74,6 +75,7 @@ class Cluster {
     void partition();
     void change_members();
     void transfer();
+    void damage();
 
     // judge.cc
     void judge();
@@ -103,6 +105,8 @@ class Cluster {
     std::uint64_t writes_done_ = 0;
     std::uint64_t final_pending_ = 0;
     bool changing_ = false;
+    // Members are damaged in this run; then nobody is added or removed.
+    bool with_damage_ = false;
 };
 
 }  // namespace sim

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "raft/core/core.h"
+#include "raft/wal/wal.h"
 #include "test/sim/cluster.h"
 
 namespace sim {
@@ -70,7 +72,7 @@ void Cluster::one_fault() {
             return;
         default:
             if (random.chance(1, 4)) return transfer();
-            return change_members();
+            return with_damage_ ? damage() : change_members();
     }
 }
 
@@ -89,6 +91,51 @@ void Cluster::partition() {
     for (auto& [a, side_a] : side)
         for (auto& [b, side_b] : side)
             if (side_a != side_b && (!one_way || side_a)) net_.block(a, b);
+}
+
+namespace {
+
+// What the member would find in its log if it started now.
+raft::WalRecovered look_at(SimDisk& disk, raft::NodeId id) {
+    World scratch(1);
+    SimDisk copy(scratch);
+    copy.files() = disk.files();
+    raft::WalOptions options{7, id, 2048};
+    for (std::uint64_t i = 1; i <= 3; ++i)
+        options.fallback.peers.push_back({raft::NodeId(i), false, ""});
+    raft::WalRecovered found;
+    const auto opened = raft::Wal::open(copy, options, &found, nullptr);
+    CHECK(opened.has_value(), "{}", opened ? "" : opened.error().to_string());
+    return found;
+}
+
+// Damages the log where that can be told from a torn write: not in what was written last.
+void rot(SimDisk& disk, raft::NodeId id) {
+    const auto intact = disk.files();
+    const raft::Index last = look_at(disk, id).log.last;
+    if (!disk.rot()) return;
+    const auto found = look_at(disk, id);
+    if (found.damage.empty() && found.log.last < last) disk.files() = intact;
+}
+
+}  // namespace
+
+// What was durable goes bad, on so few members that the others can make it good.
+void Cluster::damage() {
+    std::size_t damaged = 0;
+    for (auto& [id, node] : nodes_)
+        damaged += node->damaged ? 1 : 0;
+    Node* node = pick(true);
+    if (node == nullptr || (damaged + 1) * 2 >= nodes_.size()) return;
+    crash(*node);
+    const bool log = world_.random.chance(2, 3);
+    world_.trace(fmt::format("damage to the {} of {}", log ? "log" : "state", node->id));
+    World::cover(log ? "logs damaged" : "states lost");
+    node->damaged = true;
+    if (log)
+        rot(*node->disk, node->id);
+    else
+        node->machine_disk = {};
 }
 
 void Cluster::transfer() {

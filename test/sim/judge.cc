@@ -11,6 +11,7 @@ void Cluster::judge() {
     for (auto& [id, node] : nodes_) {
         if (!node->up()) continue;
         const raft::Core& core = node->replica->core();
+        node->damaged = node->damaged && core.repairing();
         const raft::Position applied = node->machine->applied();
         const auto [it, first] =
             committed_.emplace(applied.index, Committed{applied.term, core.term()});

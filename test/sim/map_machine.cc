@@ -12,6 +12,8 @@ std::string MapState::encode() const {
     std::string out;
     for (const std::uint64_t v : {operations, hash, applied.index.value(), applied.term.value()})
         base::append_le(&out, v);
+    base::append_varint(&out, membership.size());
+    out += membership;
     for (const auto& [key, value] : values) {
         base::append_varint(&out, key.size());
         out += key;
@@ -28,6 +30,10 @@ MapState MapState::decode(std::string_view in) {
     s.applied = {raft::Index(base::load_le<std::uint64_t>(&in[16])),
                  raft::Term(base::load_le<std::uint64_t>(&in[24]))};
     in.remove_prefix(32);
+    std::uint64_t length = 0;
+    CHECK(base::take_varint(&in, &length) && length <= in.size());
+    s.membership = in.substr(0, length);
+    in.remove_prefix(length);
     while (!in.empty()) {
         std::uint64_t size = 0;
         std::uint64_t value = 0;

@@ -18,6 +18,7 @@ struct MapState {
     std::uint64_t operations = 0;
     std::uint64_t hash = 0;
     raft::Position applied;
+    std::string membership;
 
     std::string encode() const;
     static MapState decode(std::string_view bytes);
@@ -46,6 +47,8 @@ class MapMachine final : public kvstore::StateMachine {
     kvstore::ApplyResult apply(const kvstore::ApplyContext& context,
                                std::string_view payload) override;
     void end_of_batch(raft::Position upto) override;
+    void keep_membership(std::string_view bytes) override { state_.membership = bytes; }
+    std::string kept_membership() const override { return state_.membership; }
     raft::Position applied() const override { return state_.applied; }
     void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) override;
     base::Result<std::unique_ptr<kvstore::SnapshotReader>> open_snapshot() override;

@@ -89,4 +89,17 @@ void SimDisk::crash() {
     queue_.clear();
 }
 
+bool SimDisk::rot() {
+    std::vector<std::pair<std::string*, std::size_t>> candidates;  // and how much of it is used
+    for (auto& [name, bytes] : files_) {
+        const auto last = bytes.find_last_not_of('\0');
+        if (name.ends_with(".wal") && last != std::string::npos)
+            candidates.emplace_back(&bytes, last + 1);
+    }
+    if (candidates.empty()) return false;
+    const auto& [bytes, used] = candidates[world_.random.below(candidates.size())];
+    (*bytes)[world_.random.below(used)] ^= static_cast<char>(1U << world_.random.below(8));
+    return true;
+}
+
 }  // namespace sim

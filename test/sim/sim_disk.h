@@ -30,6 +30,8 @@ class SimDisk final : public raft::Disk {
         low_ = low;
         high_ = high;
     }
+    // Flips a bit of the log that was durable. False: there was none.
+    bool rot();
     // For tests of damage.
     std::map<std::string, std::string>& files() { return files_; }
 
