@@ -74,4 +74,39 @@ inline base::Error bad_leader_transferee() {
     return {base::Code::kFailedPrecondition, "etcdserver: bad leader transferee"};
 }
 
+inline base::Error corrupt() {
+    return base::data_loss("etcdserver: corrupt cluster");
+}
+inline base::Error bad_member_urls() {
+    return base::invalid_argument("etcdserver: given member URLs are invalid");
+}
+inline base::Error peer_url_exists() {
+    return {base::Code::kFailedPrecondition, "etcdserver: Peer URLs already exists"};
+}
+inline base::Error not_enough_started() {
+    return {base::Code::kFailedPrecondition,
+            "etcdserver: re-configuration failed due to not enough started members"};
+}
+inline base::Error member_not_found() {
+    return base::not_found("etcdserver: member not found");
+}
+inline base::Error too_many_learners() {
+    return {base::Code::kFailedPrecondition, "etcdserver: too many learner members in cluster"};
+}
+inline base::Error unhealthy() {
+    return base::unavailable("etcdserver: unhealthy cluster");
+}
+inline base::Error not_supported_for_learner() {
+    return {base::Code::kFailedPrecondition, "etcdserver: rpc not supported for learner"};
+}
+inline base::Error wrong_downgrade_version() {
+    return base::invalid_argument("etcdserver: wrong downgrade target version format");
+}
+inline base::Error invalid_downgrade_target() {
+    return base::invalid_argument("etcdserver: invalid downgrade target version");
+}
+inline base::Error no_downgrade() {
+    return {base::Code::kFailedPrecondition, "etcdserver: no inflight downgrade job"};
+}
+
 }  // namespace kvstore::errors

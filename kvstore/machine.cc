@@ -110,6 +110,8 @@ base::Status Machine::load() {
         };
         hub_ = std::make_unique<WatchHub>(*store_);
     }
+    if (!alarms_.decode(db_->get(schema::kMetaAlarms).value_or("")))
+        return base::data_loss("the database's list of alarms is damaged");
     lessor_.clear();
     for (const auto id : store_->leases())
         lessor_.grant(id, store_->lease_ttl(id), now_ms());
@@ -137,6 +139,7 @@ ApplyResult Machine::apply(const ApplyContext& context, std::string_view payload
 }
 
 base::Result<Response> Machine::run(const Command& command) {
+    TRY_VOID(alarms_.allows(command));
     switch (command.op_case()) {
         case Command::kPut: {
             TRY(auto out, store_->put(command.put()));
@@ -170,6 +173,13 @@ base::Result<Response> Machine::run(const Command& command) {
             TRY_VOID(store_->lease_revoke(command.lease_revoke().id()));
             lessor_.revoke(command.lease_revoke().id());
             pb::LeaseRevokeResponse out;
+            out.mutable_header()->set_revision(store_->revision());
+            return Response(std::move(out));
+        }
+        case Command::kAlarm: {
+            pb::AlarmResponse out;
+            if (alarms_.apply(command.alarm(), &out))
+                db_->put(schema::kMetaAlarms, alarms_.encode());
             out.mutable_header()->set_revision(store_->revision());
             return Response(std::move(out));
         }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kvstore/core/alarms.h"
 #include "kvstore/core/lessor.h"
 #include "kvstore/core/watch_hub.h"
 #include "kvstore/mvcc/db.h"
@@ -26,7 +27,8 @@ namespace kvstore {
 using Response =
     std::variant<std::monostate, etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse,
                  etcdserverpb::TxnResponse, etcdserverpb::CompactionResponse,
-                 etcdserverpb::LeaseGrantResponse, etcdserverpb::LeaseRevokeResponse>;
+                 etcdserverpb::LeaseGrantResponse, etcdserverpb::LeaseRevokeResponse,
+                 etcdserverpb::AlarmResponse>;
 
 // What a command answers, for the waiter on this member.
 struct MachineOutput final : ApplyOutput {
@@ -54,6 +56,7 @@ class Machine final : public StateMachine {
     MvccStore& store() { return *store_; }
     WatchHub& hub() { return *hub_; }
     Lessor& lessor() { return lessor_; }
+    const Alarms& alarms() const { return alarms_; }
     Database& database() { return *db_; }
     // Of this moment; readers may outlast its time in use.
     std::shared_ptr<const Database> shared_database() const { return db_; }
@@ -93,6 +96,7 @@ class Machine final : public StateMachine {
     std::unique_ptr<MvccStore> store_;
     std::unique_ptr<WatchHub> hub_;
     Lessor lessor_;
+    Alarms alarms_;
     std::vector<RevisionEventsPtr> events_;  // of the batch under way
     raft::Position applied_;
 };

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/range_reader.h"
+#include "kvstore/node_calls.h"
 
 namespace kvstore {
 
@@ -26,6 +27,7 @@ Node::Node(base::Loop& loop, Machine& machine, Replica& replica, Options options
       options_(std::move(options)),
       tick_(loop),
       scrub_(loop),
+      compactor_(options_.auto_compaction),
       alive_(std::make_shared<bool>(true)) {
     replica_.on_role([this, alive = alive_](bool leader, raft::Term) {
         if (!*alive) return;
@@ -34,6 +36,7 @@ Node::Node(base::Loop& loop, Machine& machine, Replica& replica, Options options
         else
             machine_.lessor().demote();
     });
+    used_bytes_ = machine_.database().approximate_size();
     if (replica_.is_leader()) machine_.lessor().promote(machine_.now_ms());
     tick_.every(kLeaseTick, [this] { tick(); });
     scrub();
@@ -50,24 +53,13 @@ void Node::fill_header(pb::ResponseHeader* header) const {
     if (header->revision() == 0) header->set_revision(machine_.store().revision());
 }
 
-template <class T>
-void Node::propose(Command command, Done<T> done) {
-    std::string bytes = command.SerializeAsString();
-    if (bytes.size() > options_.max_request_bytes) return done(errors::request_too_large());
-    replica_.propose(std::move(bytes),
-                     [this, d = std::move(done)](base::Result<ApplyResult> applied) mutable {
-                         if (!applied) return d(applied.error());
-                         auto* output = dynamic_cast<MachineOutput*>(applied->get());
-                         CHECK(output != nullptr);
-                         if (!output->response) return d(output->response.error());
-                         auto* response = std::get_if<T>(&*output->response);
-                         CHECK(response != nullptr);
-                         fill_header(response->mutable_header());
-                         d(std::move(*response));
-                     });
+base::Status Node::readable() const {
+    if (machine_.alarms().raised(pb::CORRUPT)) return errors::corrupt();
+    return {};
 }
 
 void Node::after_read_index(base::UniqueFunction<void(base::Status)> read) {
+    if (replica_.is_learner()) return read(errors::not_supported_for_learner());
     replica_.read_index([r = std::move(read)](base::Result<raft::Index> index) mutable {
         if (index)
             r(base::Status());
@@ -79,6 +71,7 @@ void Node::after_read_index(base::UniqueFunction<void(base::Status)> read) {
 void Node::range(pb::RangeRequest request, Done<pb::RangeResponse> done) {
     if (auto bad = validate(request); !bad) return done(bad.error());
     auto read = [this](const pb::RangeRequest& r) -> base::Result<pb::RangeResponse> {
+        TRY_VOID(readable());
         TRY(auto response, machine_.store().range(r));
         fill_header(response.mutable_header());
         return response;
@@ -103,6 +96,7 @@ void Node::range_encoded(pb::RangeRequest request, Done<EncodedRange> done) {
 
 void Node::read_encoded(const pb::RangeRequest& request, Done<EncodedRange> done) {
     auto& store = machine_.store();
+    if (auto bad = readable(); !bad) return done(bad.error());
     if (auto bad = store.check_revision(request.revision()); !bad) return done(bad.error());
     RangeReader::Options options;
     options.interval = schema::KeyInterval::of(request.key(), request.range_end());
@@ -137,6 +131,35 @@ void Node::read_encoded(const pb::RangeRequest& request, Done<EncodedRange> done
         std::move(finish));
 }
 
+void Node::open_range(pb::RangeRequest request, Done<OpenRange> done) {
+    if (auto bad = validate(request); !bad) return done(bad.error());
+    auto open = [this](const pb::RangeRequest& r) -> base::Result<OpenRange> {
+        auto& store = machine_.store();
+        TRY_VOID(readable());
+        TRY_VOID(store.check_revision(r.revision()));
+        RangeReader::Options options;
+        options.interval = schema::KeyInterval::of(r.key(), r.range_end());
+        // One key is the interval up to its successor.
+        if (options.interval.single)
+            options.interval =
+                schema::KeyInterval::of(r.key(), r.key() + std::string(1, '\0'));
+        options.revision = r.revision() >= store.revision() ? 0 : r.revision();
+        options.limit = r.limit();
+        options.count_only = r.count_only();
+        options.keys_only = r.keys_only();
+        OpenRange out;
+        fill_header(&out.header);
+        out.reader = std::make_shared<RangeReader>(machine_.shared_database(), std::move(options));
+        return out;
+    };
+    if (request.serializable()) return done(open(request));
+    after_read_index(
+        [open, r = std::move(request), d = std::move(done)](base::Status ready) mutable {
+            if (!ready) return d(ready.error());
+            d(open(r));
+        });
+}
+
 void Node::put(pb::PutRequest request, Done<pb::PutResponse> done) {
     if (auto bad = validate(request); !bad) return done(bad.error());
     Command command;
@@ -159,6 +182,7 @@ void Node::txn(pb::TxnRequest request, Done<pb::TxnResponse> done) {
         return propose<pb::TxnResponse>(std::move(command), std::move(done));
     }
     auto read = [this](const pb::TxnRequest& r) -> base::Result<pb::TxnResponse> {
+        TRY_VOID(readable());
         TRY(auto response, machine_.store().read_txn(r));
         fill_header(response.mutable_header());
         return response;
@@ -216,37 +240,11 @@ void Node::lease_revoke(pb::LeaseRevokeRequest request, Done<pb::LeaseRevokeResp
     propose<pb::LeaseRevokeResponse>(std::move(command), std::move(done));
 }
 
-std::optional<Member> Node::leader_member() const {
-    for (auto& member : replica_.members())
-        if (member.id == replica_.leader() && member.id != replica_.id()) return member;
-    return std::nullopt;
-}
-
-namespace {
-
-// Passes a call on to the leader and reads its answer.
-template <class T, class Request>
-void ask(const Node::Options& options, const std::optional<Member>& leader, const char* path,
-         const Request& request, Done<T> done) {
-    if (!leader) return done(errors::no_leader());
-    if (!options.ask_leader) return done(errors::not_leader());
-    options.ask_leader(*leader, path, request.SerializeAsString(),
-                       [d = std::move(done)](base::Result<std::string> bytes) mutable {
-                           T response;
-                           if (!bytes) return d(bytes.error());
-                           if (!response.ParseFromString(*bytes))
-                               return d(base::internal_error("the leader's answer cannot be read"));
-                           d(std::move(response));
-                       });
-}
-
-}  // namespace
-
 void Node::lease_keep_alive(std::int64_t id, Done<pb::LeaseKeepAliveResponse> done) {
     if (!leads_with_leases()) {
         pb::LeaseKeepAliveRequest request;
         request.set_id(id);
-        return ask<pb::LeaseKeepAliveResponse>(options_, leader_member(),
+        return ask_leader<pb::LeaseKeepAliveResponse>(options_, leader_member(),
                                                "/etcdserverpb.Lease/LeaseKeepAlive", request,
                                                std::move(done));
     }
@@ -264,7 +262,7 @@ void Node::lease_keep_alive(std::int64_t id, Done<pb::LeaseKeepAliveResponse> do
 void Node::lease_time_to_live(pb::LeaseTimeToLiveRequest request,
                               Done<pb::LeaseTimeToLiveResponse> done) {
     if (!leads_with_leases())
-        return ask<pb::LeaseTimeToLiveResponse>(options_, leader_member(),
+        return ask_leader<pb::LeaseTimeToLiveResponse>(options_, leader_member(),
                                                 "/etcdserverpb.Lease/LeaseTimeToLive", request,
                                                 std::move(done));
     after_read_index([this, request, d = std::move(done)](base::Status ready) mutable {
@@ -295,82 +293,6 @@ void Node::lease_leases(Done<pb::LeaseLeasesResponse> done) {
     });
 }
 
-pb::StatusResponse Node::status() const {
-    pb::StatusResponse out;
-    fill_header(out.mutable_header());
-    out.set_version(std::string(kEtcdVersion));
-    out.set_storageversion("3.5.0");
-    const std::int64_t size = std::max<std::int64_t>(machine_.database().approximate_size(), 1);
-    out.set_dbsize(size);
-    out.set_dbsizeinuse(size);
-    out.set_leader(replica_.leader().value());
-    out.set_raftindex(replica_.committed_index().value());
-    out.set_raftterm(replica_.term().value());
-    out.set_raftappliedindex(replica_.applied_index().value());
-    out.set_islearner(replica_.is_learner());
-    if (replica_.leader() == raft::kNobody) out.add_errors("etcdserver: no leader");
-    return out;
-}
-
-void Node::hash(Done<pb::HashResponse> done) {
-    auto hash = machine_.store().hash(0);
-    if (!hash) return done(hash.error());
-    pb::HashResponse response;
-    fill_header(response.mutable_header());
-    response.set_hash(*hash);
-    done(std::move(response));
-}
-
-void Node::hash_kv(std::int64_t revision, Done<pb::HashKVResponse> done) {
-    auto hash = machine_.store().hash(revision);
-    if (!hash) return done(hash.error());
-    pb::HashKVResponse response;
-    fill_header(response.mutable_header());
-    response.set_hash(*hash);
-    response.set_compact_revision(machine_.store().compacted_revision());
-    response.set_hash_revision(revision > 0 ? revision : machine_.store().revision());
-    done(std::move(response));
-}
-
-void Node::move_leader(std::uint64_t target, Done<pb::MoveLeaderResponse> done) {
-    if (!replica_.is_leader()) return done(errors::not_leader());
-    const auto members = replica_.members();
-    const auto it = std::find_if(members.begin(), members.end(), [&](const auto& m) {
-        return m.id.value() == target && !m.learner;
-    });
-    if (it == members.end()) return done(errors::bad_leader_transferee());
-    replica_.transfer_leadership(raft::NodeId(target),
-                                 [this, d = std::move(done)](base::Status moved) mutable {
-                                     if (!moved) return d(moved.error());
-                                     pb::MoveLeaderResponse response;
-                                     fill_header(response.mutable_header());
-                                     d(std::move(response));
-                                 });
-}
-
-void Node::member_list(bool linearizable, Done<pb::MemberListResponse> done) {
-    auto list = [this]() {
-        pb::MemberListResponse response;
-        fill_header(response.mutable_header());
-        for (const auto& member : replica_.members()) {
-            auto* out = response.add_members();
-            out->set_id(member.id.value());
-            out->set_name(member.name);
-            for (const auto& url : member.peer_urls)
-                out->add_peerurls(url);
-            for (const auto& url : member.client_urls)
-                out->add_clienturls(url);
-            out->set_islearner(member.learner);
-        }
-        return response;
-    };
-    if (!linearizable) return done(list());
-    after_read_index([list, d = std::move(done)](base::Status ready) mutable {
-        if (!ready) return d(ready.error());
-        d(list());
-    });
-}
-
 void Node::pump() {
     if (pumping_) return;
     pumping_ = true;
@@ -384,6 +306,8 @@ void Node::pump() {
 
 void Node::tick() {
     if (machine_.hub().behind() > 0) pump();
+    used_bytes_ = options_.quota_bytes > 0 ? machine_.database().approximate_size() : 0;
+    auto_compact();
     if (!leads_with_leases()) return;
     for (const auto id : machine_.lessor().take_expired(machine_.now_ms(), kRevokesPerTick)) {
         pb::LeaseRevokeRequest request;

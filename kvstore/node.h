@@ -12,13 +12,22 @@
 #include "base/function.h"
 #include "base/loop.h"
 #include "base/result.h"
+#include "kvstore/core/auto_compactor.h"
 #include "kvstore/machine.h"
 #include "kvstore/replica/replica.h"
 
 namespace kvstore {
 
+class RangeReader;
+
 template <class T>
 using Done = base::UniqueFunction<void(base::Result<T>)>;
+
+// A range that is read in steps, as of one moment.
+struct OpenRange {
+    etcdserverpb::ResponseHeader header;
+    std::shared_ptr<RangeReader> reader;
+};
 
 // The answer to a range with its records as they lie in the database: nothing is decoded on its way
 // to the wire.
@@ -34,6 +43,10 @@ class Node {
     struct Options {
         std::size_t max_request_bytes = 1536 << 10;  // 1.5 MiB, as etcd
         int max_txn_ops = 128;
+        // Writes are refused, and the alarm NOSPACE is raised, when the database would grow past
+        // this. 0: no limit.
+        std::int64_t quota_bytes = 0;
+        AutoCompactor::Options auto_compaction;
         // Lower times to live are raised to this: a lease must outlast an election (etcd: 1.5
         // election timeouts).
         std::int64_t min_lease_ttl_seconds = 2;
@@ -54,6 +67,8 @@ class Node {
     void range(etcdserverpb::RangeRequest request, Done<etcdserverpb::RangeResponse> done);
     // The same, for ranges that are plain (is_plain). A long one is read off the loop.
     void range_encoded(etcdserverpb::RangeRequest request, Done<EncodedRange> done);
+    // For a plain range, to be read in steps. The reader is to be stepped by one thread at a time.
+    void open_range(etcdserverpb::RangeRequest request, Done<OpenRange> done);
     void put(etcdserverpb::PutRequest request, Done<etcdserverpb::PutResponse> done);
     void delete_range(etcdserverpb::DeleteRangeRequest request,
                       Done<etcdserverpb::DeleteRangeResponse> done);
@@ -78,6 +93,21 @@ class Node {
     void hash(Done<etcdserverpb::HashResponse> done);
     void hash_kv(std::int64_t revision, Done<etcdserverpb::HashKVResponse> done);
     void move_leader(std::uint64_t target, Done<etcdserverpb::MoveLeaderResponse> done);
+    void alarm(etcdserverpb::AlarmRequest request, Done<etcdserverpb::AlarmResponse> done);
+    // Answers when the whole database was rewritten; requests go on meanwhile.
+    void defragment(Done<etcdserverpb::DefragmentResponse> done);
+    // There is no older format to go back to: every target is refused, as etcd words it.
+    void downgrade(etcdserverpb::DowngradeRequest request,
+                   Done<etcdserverpb::DowngradeResponse> done);
+    // Membership changes are checked and made on the leader; other members ask it.
+    void member_add(etcdserverpb::MemberAddRequest request,
+                    Done<etcdserverpb::MemberAddResponse> done);
+    void member_remove(etcdserverpb::MemberRemoveRequest request,
+                       Done<etcdserverpb::MemberRemoveResponse> done);
+    void member_update(etcdserverpb::MemberUpdateRequest request,
+                       Done<etcdserverpb::MemberUpdateResponse> done);
+    void member_promote(etcdserverpb::MemberPromoteRequest request,
+                        Done<etcdserverpb::MemberPromoteResponse> done);
     void member_list(bool linearizable, Done<etcdserverpb::MemberListResponse> done);
 
     // Cluster and member id, revision and term. Answers that a state machine made get the rest
@@ -106,6 +136,15 @@ class Node {
     bool leads_with_leases() const { return machine_.lessor().primary(); }
     // The member that leads, when it is another one.
     std::optional<Member> leader_member() const;
+    template <class T>
+    void change_members(MembershipChange change, Done<T> done);
+    bool voters_are_alive() const;
+    // NoSpace, and the alarm is raised, when the quota leaves no room for the command.
+    base::Status take_from_quota(const Command& command);
+    void defragment_slice(const std::string& begin);
+    // What the alarm CORRUPT forbids.
+    base::Status readable() const;
+    void auto_compact();
     void tick();
     void scrub();
 
@@ -115,6 +154,10 @@ class Node {
     Options options_;
     base::Timer tick_;
     base::Timer scrub_;
+    AutoCompactor compactor_;
+    std::int64_t used_bytes_ = 0;  // of the quota: as measured last, and what was let in since
+    bool raising_alarm_ = false;
+    std::vector<Done<etcdserverpb::DefragmentResponse>> defragmenting_;
     bool pumping_ = false;
     std::vector<base::UniqueFunction<void()>> after_scrub_;
     std::shared_ptr<bool> alive_;  // what is posted checks it

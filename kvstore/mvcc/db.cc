@@ -289,6 +289,28 @@ std::unique_ptr<Cursor> Database::snapshot_cursor() const {
     return std::make_unique<LevelCursor>(*this, true);
 }
 
+std::optional<std::string> Database::defragment(const std::string& begin, std::size_t bytes) const {
+    std::optional<std::string> end;
+    leveldb::ReadOptions options;
+    options.fill_cache = false;
+    std::unique_ptr<leveldb::Iterator> it(db_->NewIterator(options));
+    std::size_t seen = 0;
+    for (it->Seek(begin); it->Valid(); it->Next()) {
+        if (seen >= bytes) {
+            end = it->key().ToString();
+            break;
+        }
+        seen += it->key().size() + it->value().size();
+    }
+    // What is damaged is found, and said, where it is read for an answer.
+    if (!it->status().ok()) return std::nullopt;
+    it.reset();
+    const leveldb::Slice from(begin);
+    const leveldb::Slice to = end ? leveldb::Slice(*end) : leveldb::Slice();
+    db_->CompactRange(begin.empty() ? nullptr : &from, end ? &to : nullptr);
+    return end;
+}
+
 std::int64_t Database::approximate_size() const {
     leveldb::Range all("", "\xFF\xFF\xFF\xFF");
     std::uint64_t size = 0;

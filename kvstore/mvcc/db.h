@@ -67,6 +67,11 @@ class Database {
     // database.
     std::unique_ptr<Cursor> snapshot_cursor() const;
 
+    // Rewrites about `bytes` of what is stored, beginning with the key `begin`, so that space that
+    // was freed goes back to the file system. The key to go on from; nothing at the end. Blocks;
+    // any thread, while the loop goes on.
+    std::optional<std::string> defragment(const std::string& begin, std::size_t bytes) const;
+
     // Bytes on disk, about.
     std::int64_t approximate_size() const;
 

@@ -54,4 +54,11 @@ void RangeReader::keep(std::string_view record) {
     append_kv(&pieces_.back(), record, options_.keys_only);
 }
 
+std::size_t RangeReader::held_bytes() const {
+    std::size_t sum = 0;
+    for (const auto& piece : pieces_)
+        sum += piece.size();
+    return sum;
+}
+
 }  // namespace kvstore

@@ -32,6 +32,7 @@ class RangeReader {
 
     // RangeResponse's field `kvs`, in pieces of about kPieceBytes.
     std::vector<std::string> take_pieces() { return std::move(pieces_); }
+    std::size_t held_bytes() const;
     // What was seen so far; at the end: all that the interval holds, whatever the limit.
     std::int64_t count() const { return count_; }
     // There are more than the limit.

@@ -33,6 +33,9 @@ inline constexpr std::string_view kMetaCompacted = "mcompacted";  // i64: reads 
 inline constexpr std::string_view kMetaScrubbed =
     "mscrubbed";  // i64: everything below it is physically gone
 
+// A serialized AlarmResponse: the alarms that are raised.
+inline constexpr std::string_view kMetaAlarms = "malarms";
+
 std::string current_key(std::string_view key);
 // All versions of `key` in history start with this.
 std::string history_prefix(std::string_view key);

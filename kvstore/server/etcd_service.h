@@ -31,6 +31,10 @@ void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
 base::Awaitable<void> serve_etcd_http(Node& node, std::shared_ptr<net::Exchange> exchange);
 
 // Parts, in files of their own.
+void add_cluster_service(net::GrpcService& service, Node& node);
+void add_health_service(net::GrpcService& service, Node& node);
+void add_range_stream(net::GrpcService& service, Node& node);
+void add_maintenance_service(net::GrpcService& service, Node& node, const EtcdServiceOptions& options);
 void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node,
                        const EtcdServiceOptions& options);
 

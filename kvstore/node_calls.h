@@ -1,0 +1,45 @@
+#pragma once
+// How the parts of Node send a command through the log, or a call on to the leader. For node*.cc only. Store loop.
+
+#include "base/check.h"
+#include "kvstore/errors.h"
+#include "kvstore/node.h"
+
+namespace kvstore {
+
+template <class T>
+void Node::propose(Command command, Done<T> done) {
+    std::string bytes = command.SerializeAsString();
+    if (replica_.is_learner()) return done(errors::not_supported_for_learner());
+    if (bytes.size() > options_.max_request_bytes) return done(errors::request_too_large());
+    if (auto room = take_from_quota(command); !room) return done(room.error());
+    replica_.propose(std::move(bytes),
+                     [this, d = std::move(done)](base::Result<ApplyResult> applied) mutable {
+                         if (!applied) return d(applied.error());
+                         auto* output = dynamic_cast<MachineOutput*>(applied->get());
+                         CHECK(output != nullptr);
+                         if (!output->response) return d(output->response.error());
+                         auto* response = std::get_if<T>(&*output->response);
+                         CHECK(response != nullptr);
+                         fill_header(response->mutable_header());
+                         d(std::move(*response));
+                     });
+}
+
+// Passes a call on to the leader and reads its answer.
+template <class T, class Request>
+void ask_leader(const Node::Options& options, const std::optional<Member>& leader, const char* path,
+         const Request& request, Done<T> done) {
+    if (!leader) return done(errors::no_leader());
+    if (!options.ask_leader) return done(errors::not_leader());
+    options.ask_leader(*leader, path, request.SerializeAsString(),
+                       [d = std::move(done)](base::Result<std::string> bytes) mutable {
+                           T response;
+                           if (!bytes) return d(bytes.error());
+                           if (!response.ParseFromString(*bytes))
+                               return d(base::internal_error("the leader's answer cannot be read"));
+                           d(std::move(response));
+                       });
+}
+
+}  // namespace kvstore

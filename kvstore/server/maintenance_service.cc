@@ -1,0 +1,128 @@
+// The Maintenance service; a snapshot is spooled and streamed.
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "kvstore/server/etcd_service.h"
+#include "kvstore/server/grpc_methods.h"
+
+namespace kvstore {
+
+namespace pb = etcdserverpb;
+
+namespace {
+
+// A snapshot in a file without a name, its length a multiple of 512 and a SHA-256 behind it, as
+// etcd's clients check.
+struct Spool {
+    int fd = -1;
+    std::int64_t size = 0;
+    ~Spool() {
+        if (fd >= 0) ::close(fd);
+    }
+};
+
+base::Status spool_snapshot(SnapshotReader& reader, const std::string& directory, Spool* spool) {
+    std::string path = directory + "/snapshot-XXXXXX";
+    spool->fd = ::mkostemp(path.data(), O_CLOEXEC);
+    if (spool->fd < 0) return base::errno_error(errno, "create " + path);
+    ::unlink(path.c_str());
+    std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> sha(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+    EVP_DigestInit_ex(sha.get(), EVP_sha256(), nullptr);
+    auto write = [&](std::string_view bytes) -> base::Status {
+        EVP_DigestUpdate(sha.get(), bytes.data(), bytes.size());
+        while (!bytes.empty()) {
+            const ssize_t n = ::write(spool->fd, bytes.data(), bytes.size());
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) return base::errno_error(errno, "write the snapshot's spool file");
+            bytes.remove_prefix(static_cast<std::size_t>(n));
+            spool->size += n;
+        }
+        return {};
+    };
+    for (;;) {
+        TRY(const std::string chunk, reader.next(256 << 10));
+        if (chunk.empty()) break;
+        TRY_VOID(write(chunk));
+    }
+    constexpr std::int64_t kBlock = 512;
+    TRY_VOID(write(
+        std::string(static_cast<std::size_t>((kBlock - spool->size % kBlock) % kBlock), '\0')));
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    EVP_DigestFinal_ex(sha.get(), digest, &length);
+    if (::write(spool->fd, digest, length) != static_cast<ssize_t>(length))
+        return base::errno_error(errno, "write the snapshot's spool file");
+    spool->size += length;
+    return {};
+}
+
+base::Awaitable<void> snapshot(Node* node, EtcdServiceOptions options,
+                               std::shared_ptr<net::GrpcStream> stream) {
+    auto reader = node->machine().open_snapshot();
+    if (!reader) co_return stream->finish(reader.error());
+    std::shared_ptr<SnapshotReader> source = std::move(*reader);
+    auto spool = std::make_shared<Spool>();
+    auto start = [source, spool, options](base::UniqueFunction<void(base::Status)> resolve) {
+        options.pool->submit([source, spool, options, r = std::move(resolve)]() mutable {
+            r(spool_snapshot(*source, options.spool_directory, spool.get()));
+        });
+    };
+    auto spooled = co_await base::suspend<base::Status>(std::move(start));
+    source.reset();
+    if (!spooled) co_return stream->finish(spooled.error());
+    constexpr std::size_t kBlob = 64 << 10;
+    std::string blob(kBlob, '\0');
+    for (std::int64_t at = 0; at < spool->size;) {
+        const ssize_t n = ::pread(spool->fd, blob.data(), blob.size(), at);
+        if (n <= 0)
+            co_return stream->finish(base::errno_error(errno, "read the snapshot's spool file"));
+        at += n;
+        pb::SnapshotResponse response;
+        node->fill_header(response.mutable_header());
+        response.set_remaining_bytes(static_cast<std::uint64_t>(spool->size - at));
+        response.set_blob(blob.data(), static_cast<std::size_t>(n));
+        response.set_version(std::string(Node::kEtcdVersion));
+        if (auto sent = stream->write_frame(net::share(framed(response))); !sent)
+            co_return stream->finish(sent.error());
+        if (stream->queued_bytes() > (1 << 20))
+            if (auto drained = co_await stream->drained(256 << 10); !drained) co_return;
+    }
+    stream->finish();
+}
+
+}  // namespace
+
+void add_maintenance_service(net::GrpcService& service, Node& node, const EtcdServiceOptions& options) {
+    unary<pb::StatusRequest, pb::StatusResponse>(
+        service, "/etcdserverpb.Maintenance/Status",
+        [&node](pb::StatusRequest, Done<pb::StatusResponse> done) { done(node.status()); });
+    unary<pb::HashRequest, pb::HashResponse>(
+        service, "/etcdserverpb.Maintenance/Hash",
+        [&node](pb::HashRequest, Done<pb::HashResponse> done) { node.hash(std::move(done)); });
+    unary<pb::HashKVRequest, pb::HashKVResponse>(
+        service, "/etcdserverpb.Maintenance/HashKV",
+        [&node](pb::HashKVRequest r, Done<pb::HashKVResponse> done) {
+            node.hash_kv(r.revision(), std::move(done));
+        });
+    unary<pb::MoveLeaderRequest, pb::MoveLeaderResponse>(
+        service, "/etcdserverpb.Maintenance/MoveLeader",
+        [&node](pb::MoveLeaderRequest r, Done<pb::MoveLeaderResponse> done) {
+            node.move_leader(r.targetid(), std::move(done));
+        });
+    unary(service, "/etcdserverpb.Maintenance/Alarm", node, &Node::alarm);
+    unary<pb::DefragmentRequest, pb::DefragmentResponse>(
+        service, "/etcdserverpb.Maintenance/Defragment",
+        [&node](pb::DefragmentRequest, Done<pb::DefragmentResponse> done) {
+            node.defragment(std::move(done));
+        });
+    unary(service, "/etcdserverpb.Maintenance/Downgrade", node, &Node::downgrade);
+    service.streaming("/etcdserverpb.Maintenance/Snapshot",
+                      [&node, options](std::shared_ptr<net::GrpcStream> stream) {
+                          return snapshot(&node, options, std::move(stream));
+                      });
+}
+
+}  // namespace kvstore
