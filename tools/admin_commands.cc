@@ -31,28 +31,6 @@ base::Status compact(std::int64_t revision, bool physical) {
     return {};
 }
 
-base::Status member_list() {
-    TRY(auto response,
-        call<pb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", pb::MemberListRequest()));
-    json::array members;
-    for (const auto& m : response.members()) {
-        json::array peers(m.peerurls().begin(), m.peerurls().end());
-        json::array clients(m.clienturls().begin(), m.clienturls().end());
-        members.push_back(json::object{{"id", fmt::format("{:x}", m.id())},
-                                       {"name", m.name()},
-                                       {"peer_urls", std::move(peers)},
-                                       {"client_urls", std::move(clients)},
-                                       {"learner", m.islearner()}});
-    }
-    if (as_json()) return print_json(json::object{{"members", std::move(members)}}), base::Status();
-    fmt::print("{:<18} {:<10} {:<28} {:<28} {}\n", "ID", "NAME", "PEER", "CLIENT", "LEARNER");
-    for (const auto& m : response.members())
-        fmt::print("{:<18x} {:<10} {:<28} {:<28} {}\n", m.id(), m.name(),
-                   m.peerurls_size() > 0 ? m.peerurls(0) : "",
-                   m.clienturls_size() > 0 ? m.clienturls(0) : "", m.islearner() ? "yes" : "no");
-    return {};
-}
-
 // One line for every member; false when one of them does not answer.
 base::Status each_member(const std::function<base::Result<json::object>(const Target&)>& ask) {
     TRY(const Target all, target());
@@ -270,6 +248,36 @@ base::Status lease_list() {
     return {};
 }
 
+base::Status defragment() {
+    return each_member([](const Target& one) -> base::Result<json::object> {
+        TRY(const std::string bytes,
+            call_bytes(one, "/etcdserverpb.Maintenance/Defragment",
+                       pb::DefragmentRequest().SerializeAsString(), base::Millis(600'000)));
+        return json::object{{"defragmented", true}};
+    });
+}
+
+base::Status alarms(bool disarm) {
+    TRY(auto response, call<pb::AlarmResponse>("/etcdserverpb.Maintenance/Alarm", pb::AlarmRequest()));
+    json::array rows;
+    for (const auto& alarm : response.alarms()) {
+        if (disarm) {
+            pb::AlarmRequest request;
+            request.set_action(pb::AlarmRequest::DEACTIVATE);
+            request.set_memberid(alarm.memberid());
+            request.set_alarm(alarm.alarm());
+            TRY(auto done, call<pb::AlarmResponse>("/etcdserverpb.Maintenance/Alarm", request));
+        }
+        rows.push_back(json::object{{"member", fmt::format("{:x}", alarm.memberid())},
+                                    {"alarm", pb::AlarmType_Name(alarm.alarm())}});
+    }
+    if (as_json()) return print_json(json::object{{"alarms", std::move(rows)}}), base::Status();
+    for (const auto& row : rows)
+        fmt::print("{}  {}{}\n", std::string(row.at("member").as_string()),
+                   std::string(row.at("alarm").as_string()), disarm ? "  disarmed" : "");
+    return {};
+}
+
 }  // namespace
 
 void add_admin_commands(CLI::App& app, int* exit_code) {
@@ -281,9 +289,6 @@ void add_admin_commands(CLI::App& app, int* exit_code) {
     compact_command->add_option("revision", revision, "the oldest that stays readable")->required();
     compact_command->add_flag("--physical", physical, "wait until the space is freed");
 
-    auto* member = app.add_subcommand("member", "the members of the cluster");
-    member->require_subcommand(1);
-    store_command(*member, exit_code, "list", "who they are", member_list);
     store_command(app, exit_code, "status", "what each member says of itself", status);
     store_command(app, exit_code, "hash",
                   "each member's hash of the content; they must agree at a revision",
@@ -294,6 +299,11 @@ void add_admin_commands(CLI::App& app, int* exit_code) {
                   [] { return move_leader(text); })
         ->add_option("member", text, "name or id")
         ->required();
+    store_command(app, exit_code, "defrag", "give freed space back, on every member", defragment);
+    auto* alarm = app.add_subcommand("alarm", "what keeps the store from taking writes");
+    alarm->require_subcommand(1);
+    store_command(*alarm, exit_code, "list", "those that are raised", [] { return alarms(false); });
+    store_command(*alarm, exit_code, "disarm", "drop all of them", [] { return alarms(true); });
     auto* snapshot = app.add_subcommand("snapshot", "copies of the whole store");
     snapshot->require_subcommand(1);
     store_command(*snapshot, exit_code, "save", "write one to a file",

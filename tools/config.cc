@@ -101,6 +101,21 @@ void add_flags(CLI::App& app, Config& c, FlagGroups groups) {
              "name=https://host:port of every member at the very first start; none: this member "
              "alone")
             ->delimiter(',');
+        flag(app, "join", c.join,
+             "client URLs of a running cluster that has this member's peer URL (coxctl member add)")
+            ->delimiter(',');
+        flag(app, "advertise-peer", c.advertise_peer,
+             "URL of this member as the other members reach it; default: --listen-peer");
+        flag(app, "quota-backend-bytes", c.quota_backend_bytes,
+             "largest size of the database; 0: no limit")
+            ->check(CLI::NonNegativeNumber);
+        flag(app, "auto-compaction-mode", c.auto_compaction_mode, "periodic or revision");
+        flag(app, "auto-compaction-retention", c.auto_compaction_retention,
+             "history that stays: hours or a duration (30m), or a number of revisions; 0: all");
+        flag(app, "max-txn-ops", c.max_txn_ops, "most operations of a transaction")
+            ->check(CLI::Range(1, 100000));
+        flag(app, "max-request-bytes", c.max_request_bytes, "largest request")
+            ->check(CLI::Range(std::int64_t{1024}, std::int64_t{8} << 20));
         flag(app, "listen-peer", c.listen_peer, "host:port for the other members");
         flag(app, "listen-client", c.listen_client, "host:port of the etcd v3 API");
         flag(app, "advertise-client", c.advertise_client,
@@ -191,6 +206,16 @@ base::Status validate(const Config& c, FlagGroups groups) {
             return base::invalid_argument(
                 fmt::format("--election-ms ({}) must be at least three times --heartbeat-ms ({})",
                             c.election_ms, c.heartbeat_ms));
+        for (const auto& endpoint : c.join)
+            if (auto parsed = net::Endpoint::parse(endpoint); !parsed)
+                return base::invalid_argument("--join: " + parsed.error().message);
+        if (!c.join.empty() && !c.initial_cluster.empty())
+            return base::invalid_argument(
+                "--join and --initial-cluster exclude each other: a member joins a cluster or "
+                "begins one");
+        if (!c.advertise_peer.empty())
+            if (auto parsed = net::Endpoint::parse(c.advertise_peer); !parsed)
+                return base::invalid_argument("--advertise-peer: " + parsed.error().message);
         bool found = c.initial_cluster.empty();
         for (const auto& member : c.initial_cluster) {
             const auto equals = member.find('=');

@@ -39,6 +39,14 @@ struct Config {
     std::string cluster_token = "coxswain";
     // "m1=https://127.0.0.1:2380" each; empty: a cluster of this member alone.
     std::vector<std::string> initial_cluster;
+    // Client endpoints of a running cluster that this member was added to.
+    std::vector<std::string> join;
+    std::string advertise_peer;  // URL; from listen_peer when empty
+    std::int64_t quota_backend_bytes = 0;
+    std::string auto_compaction_mode = "periodic";
+    std::string auto_compaction_retention = "0";
+    int max_txn_ops = 128;
+    std::int64_t max_request_bytes = 1536 << 10;
     std::string listen_peer = "127.0.0.1:2380";
     std::string listen_client = "127.0.0.1:2379";
     std::string advertise_client;  // URL; from listen_client when empty

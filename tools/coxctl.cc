@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
     int exit_code = 0;
     tools::add_cluster_commands(app, &exit_code);
     tools::add_key_commands(app, &exit_code);
+    tools::add_member_commands(app, &exit_code);
     tools::add_admin_commands(app, &exit_code);
     CLI11_PARSE(app, argc, argv);
     return exit_code;

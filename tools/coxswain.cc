@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -40,9 +41,15 @@ void wait_for_signal(const sigset_t& set) {
     LOG_INFO("main", "stopping on signal {}", signal);
 }
 
+// The process ends as on a signal: everything is stopped in order.
+void stop_when_removed(tools::StoreRole& store) {
+    store.on_removed([] { kill(getpid(), SIGTERM); });
+}
+
 int run_store(const Config& config, const sigset_t& signals) {
     auto store = tools::StoreRole::start(config);
     if (!store) return fail(store.error());
+    stop_when_removed(**store);
     wait_for_signal(signals);
     return 0;
 }
@@ -57,6 +64,7 @@ int run_apiserver(const Config& config, const sigset_t& signals) {
 int run_server(const Config& config, const sigset_t& signals) {
     auto store = tools::StoreRole::start(config);
     if (!store) return fail(store.error());
+    stop_when_removed(**store);
     auto api = tools::ApiRole::start(config, store->get());
     if (!api) return fail(api.error());
     auto control =

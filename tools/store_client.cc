@@ -5,7 +5,6 @@
 #include <boost/json.hpp>
 #include <charconv>
 
-#include "tools/blocking.h"
 #include "tools/cluster.h"
 #include "tools/config.h"
 
@@ -35,20 +34,7 @@ void add_common(CLI::App* app) {
     app->add_option("--timeout-ms", common.timeout_ms, "of a call")->capture_default_str();
 }
 
-base::Task<std::string> call_task(base::Loop* loop, Target target, std::string path,
-                                  std::string message, base::Millis timeout) {
-    net::GrpcChannel channel(*loop, target.channel());
-    co_return co_await channel.call(std::move(path), std::move(message), timeout);
-}
-
 }  // namespace
-
-net::GrpcChannelOptions Target::channel() const {
-    net::GrpcChannelOptions options;
-    options.endpoints = endpoints;
-    options.tls = tls;
-    return options;
-}
 
 base::Result<Target> target() {
     Target out;
@@ -79,13 +65,6 @@ bool as_json() {
 
 base::Millis call_timeout() {
     return base::Millis(common.timeout_ms);
-}
-
-base::Result<std::string> call_bytes(const Target& target, const char* path, std::string message,
-                                     base::Millis timeout) {
-    return run_blocking<std::string>([&](base::Loop& loop) {
-        return call_task(&loop, target, path, std::move(message), timeout);
-    });
 }
 
 void print_json(const boost::json::value& value) {

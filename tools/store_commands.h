@@ -10,7 +10,9 @@ namespace tools {
 
 // get, list, put, del, watch, txn
 void add_key_commands(CLI::App& app, int* exit_code);
-// compact, member, status, hash, move-leader, snapshot, lease
+// member list, add, update, remove, promote
+void add_member_commands(CLI::App& app, int* exit_code);
+// compact, defrag, alarm, status, hash, move-leader, snapshot, lease
 void add_admin_commands(CLI::App& app, int* exit_code);
 
 }  // namespace tools

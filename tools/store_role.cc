@@ -1,6 +1,7 @@
 #include "tools/store_role.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <map>
 
 #include "base/bytes.h"
@@ -13,6 +14,7 @@
 #include "net/client.h"
 #include "net/grpc.h"
 #include "tools/blocking.h"
+#include "tools/identity.h"
 #include "tools/member_id.h"
 
 namespace tools {
@@ -20,6 +22,11 @@ namespace tools {
 namespace {
 
 constexpr base::Millis kDrain{2000};
+// What a request's message may have beside the request, so that one that is too large is told so.
+constexpr std::size_t kMessageOverhead = 3 << 20;
+constexpr base::Millis kMemberCheck{500};
+// How many checks in a row must find this member out: a removal that is not committed may be undone.
+constexpr int kChecksToLeave = 4;
 
 std::string scheme(const Config& c) {
     return c.insecure ? "http://" : "https://";
@@ -41,14 +48,15 @@ std::vector<kvstore::Member> initial_members(const Config& c) {
     };
     for (const auto& text : c.initial_cluster)
         add(text.substr(0, text.find('=')), text.substr(text.find('=') + 1));
-    if (out.empty()) add(c.name, scheme(c) + c.listen_peer);
+    if (out.empty()) add(c.name, advertised_peer(c));
     return out;
 }
 
 }  // namespace
 
 struct StoreRole::Impl {
-    explicit Impl(const Config& c) : config(c), loop("store"), pool("store-work", 1) {}
+    Impl(const Config& c, Identity i)
+        : config(c), identity(std::move(i)), loop("store"), pool("store-work", 1) {}
 
     base::Status open() {
         kvstore::Machine::Options machine_options;
@@ -69,12 +77,12 @@ struct StoreRole::Impl {
 
         TRY(const net::Endpoint peer, net::Endpoint::parse(config.listen_peer));
         kvstore::HostOptions host_options;
-        host_options.replica.id = raft::NodeId(member_id(config.cluster_token, config.name));
-        std::string members = config.cluster_token;
-        for (const auto& m : config.initial_cluster)
-            members += "\n" + m.substr(0, m.find('='));
-        host_options.replica.cluster_id = stable_id(members);
-        host_options.replica.initial_members = initial_members(config);
+        host_options.replica.id = raft::NodeId(identity.id);
+        host_options.replica.cluster_id = identity.cluster;
+        if (identity.joined)
+            host_options.replica.join_members = identity.others;
+        else
+            host_options.replica.initial_members = initial_members(config);
         host_options.replica.heartbeat = base::Millis(config.heartbeat_ms);
         host_options.replica.election_min = base::Millis(config.election_ms);
         host_options.log_directory = config.data_dir + "/log";
@@ -90,10 +98,20 @@ struct StoreRole::Impl {
 
         kvstore::Node::Options node_options;
         node_options.min_lease_ttl_seconds = (config.election_ms * 3 / 2 + 999) / 1000;
+        node_options.quota_bytes = config.quota_backend_bytes;
+        node_options.max_txn_ops = config.max_txn_ops;
+        node_options.max_request_bytes = static_cast<std::size_t>(config.max_request_bytes);
+        TRY(node_options.auto_compaction,
+            kvstore::AutoCompactor::parse(config.auto_compaction_mode,
+                                          config.auto_compaction_retention));
         node_options.ask_leader = [this](const kvstore::Member& leader, std::string path,
                                          std::string message, kvstore::Done<std::string> done) {
             ask(leader, std::move(path), message, std::move(done));
         };
+        if (!is_member() && !host->replica().members().empty())
+            return base::Error(base::Code::kFailedPrecondition,
+                               "this member was removed from the cluster; a new one needs an empty "
+                               "--data-dir and coxctl member add");
         host->replica().on_storage_state([](const base::Status& state) {
             if (state)
                 LOG_INFO("store", "the disk takes writes again");
@@ -107,7 +125,8 @@ struct StoreRole::Impl {
 
     base::Status listen() {
         TRY(const net::Endpoint client, net::Endpoint::parse(config.listen_client));
-        service = std::make_unique<net::GrpcService>(loop);
+        service = std::make_unique<net::GrpcService>(
+            loop, static_cast<std::size_t>(config.max_request_bytes) + kMessageOverhead);
         kvstore::EtcdServiceOptions options;
         options.spool_directory = config.data_dir;
         options.pool = &pool;
@@ -131,7 +150,26 @@ struct StoreRole::Impl {
         }
         publish.emplace(loop);
         publish->every(base::Millis(500), [this] { publish_urls(); });
+        membership.emplace(loop);
+        membership->every(kMemberCheck, [this] { check_membership(); });
         return {};
+    }
+
+    bool is_member() const {
+        const auto members = host->replica().members();
+        return std::any_of(members.begin(), members.end(), [this](const kvstore::Member& m) {
+            return m.id == host->replica().id();
+        });
+    }
+
+    void check_membership() {
+        const bool in = is_member();
+        was_member = was_member || in;
+        checks_out = in || !was_member || host->replica().is_leader() ? 0 : checks_out + 1;
+        if (checks_out != kChecksToLeave) return;
+        LOG_ERROR("store", "this member was removed from the cluster; it stops");
+        membership->cancel();
+        if (on_removed) on_removed();
     }
 
     // The members' URLs are in the log: this member's own, as they are now, have to get there once.
@@ -171,6 +209,7 @@ struct StoreRole::Impl {
 
     base::Awaitable<void> close() {
         publish.reset();
+        membership.reset();
         if (server) co_await server->stop(kDrain);
         channels.clear();
         if (host) {
@@ -187,6 +226,7 @@ struct StoreRole::Impl {
     }
 
     Config config;
+    Identity identity;
     base::Loop loop;
     base::WorkerPool pool;
     std::unique_ptr<kvstore::Machine> machine;
@@ -196,6 +236,10 @@ struct StoreRole::Impl {
     std::unique_ptr<net::Server> server;
     std::map<std::string, std::unique_ptr<net::GrpcChannel>> channels;
     std::optional<base::Timer> publish;
+    std::optional<base::Timer> membership;
+    std::function<void()> on_removed;
+    bool was_member = false;
+    int checks_out = 0;
     bool publishing = false;
     bool started = false;
 };
@@ -207,7 +251,8 @@ StoreRole::~StoreRole() {
 
 base::Result<std::unique_ptr<StoreRole>> StoreRole::start(const Config& config) {
     TRY_VOID(base::make_directories(config.data_dir, 0700));
-    auto impl = std::make_unique<Impl>(config);
+    TRY(Identity identity, find_identity(config));
+    auto impl = std::make_unique<Impl>(config, std::move(identity));
     impl->loop.start();
     base::Status opened;
     impl->loop.run_and_wait([&] { opened = impl->open(); });
@@ -219,6 +264,10 @@ base::Result<std::unique_ptr<StoreRole>> StoreRole::start(const Config& config) 
 
 std::shared_ptr<kvstore::Client> StoreRole::client(base::Loop& home) {
     return kvstore::make_local_client(home, impl_->loop, *impl_->node);
+}
+
+void StoreRole::on_removed(std::function<void()> f) {
+    impl_->loop.run_and_wait([&] { impl_->on_removed = std::move(f); });
 }
 
 void StoreRole::stop() {

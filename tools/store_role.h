@@ -2,6 +2,7 @@
 // StoreRole: a member of the store as an object that a process starts and stops; it has a loop of
 // its own. Used from the main thread.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,9 @@ class StoreRole {
     ~StoreRole();
     // For use on `home`. The role outlives it.
     std::shared_ptr<kvstore::Client> client(base::Loop& home);
+    // Called once, on the store's loop, when the cluster has removed this member. To be set right
+    // after start().
+    void on_removed(std::function<void()> f);
     void stop();
 
   private:

@@ -371,6 +371,9 @@ void Replica::Impl::update_peers() {
         for (const raft::PeerAddress& address : addresses)
             wanted[address.id] = address;
     add(core->config());
+    if (core->config().peers.empty())
+        for (const Member& member : options.join_members)
+            wanted[member.id] = {member.id, member.peer_urls};
     std::vector<raft::PeerAddress> list;
     for (auto& [id, address] : wanted)
         list.push_back(std::move(address));

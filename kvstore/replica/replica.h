@@ -62,6 +62,8 @@ struct ReplicaOptions {
     // The whole cluster, this member among it, at its very first start. Not looked at when the log
     // has a membership. Empty: this member joins a running cluster, whose leader will contact it.
     std::vector<Member> initial_members;
+    // Where a member that joins reaches the others (ids and peer URLs), until its log says so.
+    std::vector<Member> join_members;
 
     base::Millis tick{20};
     base::Millis heartbeat{100};

@@ -1,0 +1,32 @@
+// One blocking call of the store: for coxctl, and for a member that joins.
+
+#include "tools/blocking.h"
+#include "tools/store_client.h"
+
+namespace tools {
+
+namespace {
+
+base::Task<std::string> call_task(base::Loop* loop, Target target, std::string path,
+                                  std::string message, base::Millis timeout) {
+    net::GrpcChannel channel(*loop, target.channel());
+    co_return co_await channel.call(std::move(path), std::move(message), timeout);
+}
+
+}  // namespace
+
+net::GrpcChannelOptions Target::channel() const {
+    net::GrpcChannelOptions options;
+    options.endpoints = endpoints;
+    options.tls = tls;
+    return options;
+}
+
+base::Result<std::string> call_bytes(const Target& target, const char* path, std::string message,
+                                     base::Millis timeout) {
+    return run_blocking<std::string>([&](base::Loop& loop) {
+        return call_task(&loop, target, path, std::move(message), timeout);
+    });
+}
+
+}  // namespace tools
