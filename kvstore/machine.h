@@ -24,11 +24,10 @@
 
 namespace kvstore {
 
-using Response =
-    std::variant<std::monostate, etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse,
-                 etcdserverpb::TxnResponse, etcdserverpb::CompactionResponse,
-                 etcdserverpb::LeaseGrantResponse, etcdserverpb::LeaseRevokeResponse,
-                 etcdserverpb::AlarmResponse>;
+using Response = std::variant<std::monostate, etcdserverpb::PutResponse,
+                              etcdserverpb::DeleteRangeResponse, etcdserverpb::TxnResponse,
+                              etcdserverpb::CompactionResponse, etcdserverpb::LeaseGrantResponse,
+                              etcdserverpb::LeaseRevokeResponse, etcdserverpb::AlarmResponse>;
 
 // What a command answers, for the waiter on this member.
 struct MachineOutput final : ApplyOutput {

@@ -141,8 +141,7 @@ void Node::open_range(pb::RangeRequest request, Done<OpenRange> done) {
         options.interval = schema::KeyInterval::of(r.key(), r.range_end());
         // One key is the interval up to its successor.
         if (options.interval.single)
-            options.interval =
-                schema::KeyInterval::of(r.key(), r.key() + std::string(1, '\0'));
+            options.interval = schema::KeyInterval::of(r.key(), r.key() + std::string(1, '\0'));
         options.revision = r.revision() >= store.revision() ? 0 : r.revision();
         options.limit = r.limit();
         options.count_only = r.count_only();
@@ -245,8 +244,8 @@ void Node::lease_keep_alive(std::int64_t id, Done<pb::LeaseKeepAliveResponse> do
         pb::LeaseKeepAliveRequest request;
         request.set_id(id);
         return ask_leader<pb::LeaseKeepAliveResponse>(options_, leader_member(),
-                                               "/etcdserverpb.Lease/LeaseKeepAlive", request,
-                                               std::move(done));
+                                                      "/etcdserverpb.Lease/LeaseKeepAlive", request,
+                                                      std::move(done));
     }
     // Not through the log, but only a confirmed leader may promise time (etcd #15247).
     after_read_index([this, id, d = std::move(done)](base::Status ready) mutable {
@@ -263,8 +262,8 @@ void Node::lease_time_to_live(pb::LeaseTimeToLiveRequest request,
                               Done<pb::LeaseTimeToLiveResponse> done) {
     if (!leads_with_leases())
         return ask_leader<pb::LeaseTimeToLiveResponse>(options_, leader_member(),
-                                                "/etcdserverpb.Lease/LeaseTimeToLive", request,
-                                                std::move(done));
+                                                       "/etcdserverpb.Lease/LeaseTimeToLive",
+                                                       request, std::move(done));
     after_read_index([this, request, d = std::move(done)](base::Status ready) mutable {
         if (!ready) return d(ready.error());
         pb::LeaseTimeToLiveResponse response;

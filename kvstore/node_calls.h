@@ -1,5 +1,6 @@
 #pragma once
-// How the parts of Node send a command through the log, or a call on to the leader. For node*.cc only. Store loop.
+// How the parts of Node send a command through the log, or a call on to the leader. For node*.cc
+// only. Store loop.
 
 #include "base/check.h"
 #include "kvstore/errors.h"
@@ -29,7 +30,7 @@ void Node::propose(Command command, Done<T> done) {
 // Passes a call on to the leader and reads its answer.
 template <class T, class Request>
 void ask_leader(const Node::Options& options, const std::optional<Member>& leader, const char* path,
-         const Request& request, Done<T> done) {
+                const Request& request, Done<T> done) {
     if (!leader) return done(errors::no_leader());
     if (!options.ask_leader) return done(errors::not_leader());
     options.ask_leader(*leader, path, request.SerializeAsString(),

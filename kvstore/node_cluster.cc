@@ -90,9 +90,8 @@ void Node::member_add(pb::MemberAddRequest request, Done<pb::MemberAddResponse> 
     const std::vector<std::string> urls(request.peerurls().begin(), request.peerurls().end());
     if (auto bad = check_peer_urls(members, raft::kNobody, urls); !bad) return done(bad.error());
     if (!replica_.is_leader())
-        return ask_leader<pb::MemberAddResponse>(options_, leader_member(),
-                                                 "/etcdserverpb.Cluster/MemberAdd", request,
-                                                 std::move(done));
+        return ask_leader<pb::MemberAddResponse>(
+            options_, leader_member(), "/etcdserverpb.Cluster/MemberAdd", request, std::move(done));
     auto checked = request.islearner() ? check_add_learner(members) : check_add_voter(members);
     if (!checked) return done(checked.error());
     if (!request.islearner() && !voters_are_alive()) return done(errors::unhealthy());
@@ -147,8 +146,8 @@ void Node::member_update(pb::MemberUpdateRequest request, Done<pb::MemberUpdateR
 void Node::member_promote(pb::MemberPromoteRequest request, Done<pb::MemberPromoteResponse> done) {
     if (!replica_.is_leader())
         return ask_leader<pb::MemberPromoteResponse>(options_, leader_member(),
-                                                     "/etcdserverpb.Cluster/MemberPromote",
-                                                     request, std::move(done));
+                                                     "/etcdserverpb.Cluster/MemberPromote", request,
+                                                     std::move(done));
     MembershipChange change;
     change.kind = MembershipChange::Kind::kPromote;
     change.member.id = raft::NodeId(request.id());

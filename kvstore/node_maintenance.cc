@@ -26,7 +26,8 @@ pb::StatusResponse Node::status() const {
     pb::AlarmResponse alarms;
     machine_.alarms().list(0, pb::NONE, &alarms);
     for (const auto& a : alarms.alarms())
-        out.add_errors(fmt::format("memberID:{} alarm:{} ", a.memberid(), pb::AlarmType_Name(a.alarm())));
+        out.add_errors(
+            fmt::format("memberID:{} alarm:{} ", a.memberid(), pb::AlarmType_Name(a.alarm())));
     return out;
 }
 
@@ -83,9 +84,8 @@ base::Status Node::take_from_quota(const Command& command) {
         request.set_action(pb::AlarmRequest::ACTIVATE);
         request.set_alarm(pb::NOSPACE);
         request.set_memberid(replica_.id().value());
-        alarm(std::move(request), [this](base::Result<pb::AlarmResponse>) {
-            raising_alarm_ = false;
-        });
+        alarm(std::move(request),
+              [this](base::Result<pb::AlarmResponse>) { raising_alarm_ = false; });
     }
     return errors::no_space();
 }
@@ -112,21 +112,19 @@ void Node::defragment(Done<pb::DefragmentResponse> done) {
 void Node::defragment_slice(const std::string& begin) {
     constexpr std::size_t kSliceBytes = 32 << 20;
     auto next = std::make_shared<std::optional<std::string>>();
-    machine_.in_background(
-        [db = machine_.shared_database(), begin, next] {
-            *next = db->defragment(begin, kSliceBytes);
-        },
-        [this, alive = alive_, next] {
-            if (!*alive) return;
-            if (*next) return defragment_slice(**next);
-            std::vector<Done<pb::DefragmentResponse>> waiting;
-            waiting.swap(defragmenting_);
-            for (auto& done : waiting) {
-                pb::DefragmentResponse response;
-                fill_header(response.mutable_header());
-                done(std::move(response));
-            }
-        });
+    machine_.in_background([db = machine_.shared_database(), begin,
+                            next] { *next = db->defragment(begin, kSliceBytes); },
+                           [this, alive = alive_, next] {
+                               if (!*alive) return;
+                               if (*next) return defragment_slice(**next);
+                               std::vector<Done<pb::DefragmentResponse>> waiting;
+                               waiting.swap(defragmenting_);
+                               for (auto& done : waiting) {
+                                   pb::DefragmentResponse response;
+                                   fill_header(response.mutable_header());
+                                   done(std::move(response));
+                               }
+                           });
 }
 
 namespace {

@@ -258,7 +258,8 @@ base::Status defragment() {
 }
 
 base::Status alarms(bool disarm) {
-    TRY(auto response, call<pb::AlarmResponse>("/etcdserverpb.Maintenance/Alarm", pb::AlarmRequest()));
+    TRY(auto response,
+        call<pb::AlarmResponse>("/etcdserverpb.Maintenance/Alarm", pb::AlarmRequest()));
     json::array rows;
     for (const auto& alarm : response.alarms()) {
         if (disarm) {

@@ -96,8 +96,7 @@ std::string advertised_peer(const Config& c) {
 }
 
 std::string encode(const Identity& identity) {
-    std::string out =
-        fmt::format("cluster {:x}\nmember {:x}\n", identity.cluster, identity.id);
+    std::string out = fmt::format("cluster {:x}\nmember {:x}\n", identity.cluster, identity.id);
     if (identity.joined) out += "joined\n";
     for (const auto& m : identity.others)
         for (const auto& url : m.peer_urls)
@@ -131,7 +130,8 @@ base::Result<Identity> decode_identity(const std::string& text) {
             return base::data_loss("\"" + line + "\" is no line of a member's identity");
         }
     }
-    if (out.id == 0 || out.cluster == 0) return base::data_loss("the member's identity is cut short");
+    if (out.id == 0 || out.cluster == 0)
+        return base::data_loss("the member's identity is cut short");
     return out;
 }
 

@@ -40,8 +40,7 @@ base::Status print_members(const Response& response) {
 base::Status member_list() {
     pb::MemberListRequest request;
     request.set_linearizable(true);
-    TRY(auto response,
-        call<pb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", request));
+    TRY(auto response, call<pb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", request));
     return print_members(response);
 }
 
@@ -116,8 +115,7 @@ void add_member_commands(CLI::App& app, int* exit_code) {
                                  [] { return member_update(text, urls); });
     update->add_option("member", text, "name or id")->required();
     update->add_option("--peer-urls", urls, "where it is now")->delimiter(',')->required();
-    store_command(*member, exit_code, "remove", "take one out",
-                  [] { return member_remove(text); })
+    store_command(*member, exit_code, "remove", "take one out", [] { return member_remove(text); })
         ->add_option("member", text, "name or id")
         ->required();
     store_command(*member, exit_code, "promote", "give a learner its vote",

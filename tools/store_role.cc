@@ -25,7 +25,8 @@ constexpr base::Millis kDrain{2000};
 // What a request's message may have beside the request, so that one that is too large is told so.
 constexpr std::size_t kMessageOverhead = 3 << 20;
 constexpr base::Millis kMemberCheck{500};
-// How many checks in a row must find this member out: a removal that is not committed may be undone.
+// How many checks in a row must find this member out: a removal that is not committed may be
+// undone.
 constexpr int kChecksToLeave = 4;
 
 std::string scheme(const Config& c) {

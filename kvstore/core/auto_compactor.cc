@@ -89,8 +89,7 @@ std::optional<std::int64_t> AutoCompactor::tick(std::int64_t now_ms, std::int64_
 }
 
 std::optional<std::int64_t> AutoCompactor::periodic(std::int64_t now_ms, std::int64_t revision) {
-    const std::int64_t pause =
-        std::max<std::int64_t>(options_.retention / kSamplesARetention, 1);
+    const std::int64_t pause = std::max<std::int64_t>(options_.retention / kSamplesARetention, 1);
     if (samples_.empty() || now_ms - samples_.back().first >= pause)
         samples_.emplace_back(now_ms, revision);
     // The newest sample that is a whole retention old stays in front.

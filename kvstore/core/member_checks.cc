@@ -80,8 +80,8 @@ base::Status check_add_learner(const std::vector<Member>& members) {
 }
 
 base::Status check_remove(const std::vector<Member>& members, raft::NodeId id) {
-    const auto it = std::find_if(members.begin(), members.end(),
-                                 [id](const Member& m) { return m.id == id; });
+    const auto it =
+        std::find_if(members.begin(), members.end(), [id](const Member& m) { return m.id == id; });
     if (it == members.end()) return errors::member_not_found();
     if (it->learner) return {};
     const Voters after = voters(members, id);
@@ -90,8 +90,8 @@ base::Status check_remove(const std::vector<Member>& members, raft::NodeId id) {
 }
 
 base::Status check_promote(const std::vector<Member>& members, raft::NodeId id) {
-    const auto it = std::find_if(members.begin(), members.end(),
-                                 [id](const Member& m) { return m.id == id; });
+    const auto it =
+        std::find_if(members.begin(), members.end(), [id](const Member& m) { return m.id == id; });
     if (it == members.end()) return errors::member_not_found();
     if (!it->learner) return {};  // the leader refuses it by its own text
     Voters after = voters(members, raft::kNobody);

@@ -34,7 +34,8 @@ base::Awaitable<void> serve_etcd_http(Node& node, std::shared_ptr<net::Exchange>
 void add_cluster_service(net::GrpcService& service, Node& node);
 void add_health_service(net::GrpcService& service, Node& node);
 void add_range_stream(net::GrpcService& service, Node& node);
-void add_maintenance_service(net::GrpcService& service, Node& node, const EtcdServiceOptions& options);
+void add_maintenance_service(net::GrpcService& service, Node& node,
+                             const EtcdServiceOptions& options);
 void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node,
                        const EtcdServiceOptions& options);
 

@@ -95,7 +95,8 @@ base::Awaitable<void> snapshot(Node* node, EtcdServiceOptions options,
 
 }  // namespace
 
-void add_maintenance_service(net::GrpcService& service, Node& node, const EtcdServiceOptions& options) {
+void add_maintenance_service(net::GrpcService& service, Node& node,
+                             const EtcdServiceOptions& options) {
     unary<pb::StatusRequest, pb::StatusResponse>(
         service, "/etcdserverpb.Maintenance/Status",
         [&node](pb::StatusRequest, Done<pb::StatusResponse> done) { done(node.status()); });

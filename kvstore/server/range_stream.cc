@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kChunkBytes = 256 << 10;
 constexpr std::size_t kUnreadBytes = 1 << 20;
-constexpr std::int64_t kRecordsAStep = 16;
+constexpr std::int64_t kRecordsAStep = 4;
 
 // RangeStreamResponse's only field around a serialized RangeResponse.
 std::string chunk_of(std::string_view range_response) {

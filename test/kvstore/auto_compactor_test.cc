@@ -18,10 +18,11 @@ TEST(AutoCompactorTest, FlagsMeanWhatEtcdsDo) {
     EXPECT_EQ(AutoCompactor::parse("revision", "1000")->retention, 1000);
     EXPECT_EQ(AutoCompactor::parse("revision", "1000")->mode, Mode::kRevision);
     for (const char* bad : {"-1", "1x", "h", "99999999999h", "1h30"})
-        EXPECT_NE(AutoCompactor::parse("periodic", bad).error().message.find(
-                          "--auto-compaction-retention"),
-                      std::string::npos)
-                << bad;
+        EXPECT_NE(AutoCompactor::parse("periodic", bad)
+                      .error()
+                      .message.find("--auto-compaction-retention"),
+                  std::string::npos)
+            << bad;
     EXPECT_FALSE(AutoCompactor::parse("revision", "1h"));
     EXPECT_NE(AutoCompactor::parse("sometimes", "1").error().message.find("--auto-compaction-mode"),
               std::string::npos);

@@ -58,9 +58,8 @@ TEST(MemberChecksTest, WhoStaysMustBeAMajorityAndTheLastOneStays) {
 
 TEST(MemberChecksTest, APromotedLearnerCountsAsStarted) {
     EXPECT_TRUE(check_promote({member(1), member(2, false, true)}, raft::NodeId(2)));
-    EXPECT_FALSE(check_promote({member(1), member(2, false), member(3, false),
-                                member(4, true, true)},
-                               raft::NodeId(4)));
+    EXPECT_FALSE(check_promote(
+        {member(1), member(2, false), member(3, false), member(4, true, true)}, raft::NodeId(4)));
     EXPECT_FALSE(check_promote({member(1)}, raft::NodeId(4)));
 }
 
