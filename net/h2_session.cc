@@ -192,6 +192,9 @@ H2Session::H2Session(const Settings& settings) {
     nghttp2_option_set_no_closed_streams(option, 1);
     // The limit that we name to the peer is one we answer (431); this one protects memory.
     nghttp2_option_set_max_send_header_block_length(option, 1 << 20);
+    // etcdctl 3.4 sends whole URLs as :authority, for which nghttp2 would reset the stream. Servers
+    // check what matters of a request themselves.
+    if (settings.server) nghttp2_option_set_no_http_messaging(option, 1);
     if (settings.server)
         nghttp2_session_server_new2(&session_, Callbacks::table(), this, option);
     else

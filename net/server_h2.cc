@@ -72,6 +72,7 @@ class H2Exchange final : public ExchangeBase, public H2Stream {
     std::size_t unread_ = 0;  // bytes the peer may not send again yet
     std::unique_ptr<Request> request_;
     bool headers_done_ = false;
+    bool malformed_ = false;
     bool no_body_ = false;
 };
 
@@ -127,7 +128,13 @@ void H2Exchange::on_header(std::string_view name, nghttp2_rcbuf* name_buf,
     const Rcbuf value(value_buf);
     header_bytes_ += name.size() + value.view().size() + 32;
     if (header_bytes_ > connection_->core().options.max_header_bytes) return;
-    if (name.starts_with(':')) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(value.view().data());
+    const bool pseudo = name.starts_with(':');
+    const auto* letters = reinterpret_cast<const std::uint8_t*>(name.data());
+    malformed_ = malformed_ || (pseudo && count_ > 0) ||
+                 (!pseudo && !nghttp2_check_header_name(letters, name.size())) ||
+                 !nghttp2_check_header_value(bytes, value.view().size());
+    if (pseudo) {
         if (name == ":method") method_ = Rcbuf(value_buf);
         if (name == ":path") path_ = Rcbuf(value_buf);
         if (name == ":authority") authority_ = Rcbuf(value_buf);
@@ -184,7 +191,10 @@ void H2Exchange::on_headers_end() {
     headers_done_ = true;
     no_body_ = method_.view() == "HEAD";
     auto keep = base_pointer();
-    if (header_bytes_ > connection_->core().options.max_header_bytes)
+    malformed_ = malformed_ || method_.view().empty() || path_.view().empty();
+    if (malformed_)
+        refuse(*this, 400, "the request's header is malformed");
+    else if (header_bytes_ > connection_->core().options.max_header_bytes)
         refuse(*this, 431, "the request's header is too large");
     else
         connection_->dispatch(keep);

@@ -38,7 +38,7 @@ def clean():
 
 
 def etcdctl(*args, **kw):
-    return run("etcdctl", "--endpoints", client, *args, env={"ETCDCTL_API": "3"}, **kw)
+    return run("etcdctl", "--endpoints", "http://" + client, *args, env={"ETCDCTL_API": "3"}, **kw)
 
 
 def refused(text, *args, **kw):

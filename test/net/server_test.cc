@@ -228,6 +228,50 @@ TEST(ServerH1, RefusesRequestsWithoutHostAndWithTooMuchHeader) {
     EXPECT_EQ(curl(s.url("/hello")), "hello\n");
 }
 
+// A request with these header fields as the first thing on an HTTP/2 connection; the status of its
+// answer, as HPACK has it.
+std::string h2_status(std::uint16_t port,
+                      const std::vector<std::pair<std::string, std::string>>& fields) {
+    std::string block;
+    for (const auto& [name, value] : fields) {
+        block += '\0';  // a literal that is not indexed
+        block += static_cast<char>(name.size());
+        block += name;
+        block += static_cast<char>(value.size());
+        block += value;
+    }
+    RawSocket c(port);
+    std::string out = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    out += std::string("\0\0\0\x04\0\0\0\0\0", 9);  // SETTINGS
+    out += std::string("\0\0", 2) + static_cast<char>(block.size());
+    out += std::string("\x01\x05\0\0\0\x01", 6) + block;  // HEADERS, END_STREAM and END_HEADERS
+    c.send(out);
+    c.half_close();
+    const std::string answer = c.read_all();
+    // HPACK's static table: 8 is 200, 12 is 400.
+    const bool ok = answer.find(std::string("\0\0\0\x01\x88", 5)) != std::string::npos;
+    const bool bad = answer.find(std::string("\0\0\0\x01\x8c", 5)) != std::string::npos;
+    return ok ? "200" : bad ? "400" : "neither";
+}
+
+TEST(ServerH2, ChecksHeadersItselfAndTakesAnyAuthority) {
+    TestServer s;
+    using Fields = std::vector<std::pair<std::string, std::string>>;
+    const Fields good = {{":method", "GET"}, {":scheme", "http"}, {":path", "/hello"}};
+    const auto with = [&good](std::string name, std::string value) {
+        Fields out = good;
+        out.emplace_back(std::move(name), std::move(value));
+        return out;
+    };
+    EXPECT_EQ(h2_status(s.port(), with(":authority", "x")), "200");
+    // etcdctl 3.4 does this.
+    EXPECT_EQ(h2_status(s.port(), with(":authority", "http://127.0.0.1:2379")), "200");
+    EXPECT_EQ(h2_status(s.port(), with("X-Upper", "y")), "400");
+    EXPECT_EQ(h2_status(s.port(), with("x", "line\r\nbreak")), "400");
+    EXPECT_EQ(h2_status(s.port(), {{":method", "GET"}, {":scheme", "http"}}), "400");
+    EXPECT_EQ(h2_status(s.port(), {{"x", "y"}, {":method", "GET"}, {":path", "/hello"}}), "400");
+}
+
 TEST(ServerH2, RefusesTooMuchHeader) {
     ServerOptions o;
     o.max_header_bytes = 8 << 10;
