@@ -74,6 +74,59 @@ inline base::Error bad_leader_transferee() {
     return {base::Code::kFailedPrecondition, "etcdserver: bad leader transferee"};
 }
 
+// Users and roles.
+inline base::Error root_user_not_exist() {
+    return {base::Code::kFailedPrecondition, "etcdserver: root user does not exist"};
+}
+inline base::Error root_role_not_exist() {
+    return {base::Code::kFailedPrecondition, "etcdserver: root user does not have root role"};
+}
+inline base::Error user_already_exist() {
+    return {base::Code::kFailedPrecondition, "etcdserver: user name already exists"};
+}
+inline base::Error user_empty() {
+    return {base::Code::kInvalidArgument, "etcdserver: user name is empty"};
+}
+inline base::Error user_not_found() {
+    return {base::Code::kFailedPrecondition, "etcdserver: user name not found"};
+}
+inline base::Error role_already_exist() {
+    return {base::Code::kFailedPrecondition, "etcdserver: role name already exists"};
+}
+inline base::Error role_not_found() {
+    return {base::Code::kFailedPrecondition, "etcdserver: role name not found"};
+}
+inline base::Error role_empty() {
+    return {base::Code::kInvalidArgument, "etcdserver: role name is empty"};
+}
+inline base::Error auth_failed() {
+    return {base::Code::kInvalidArgument,
+            "etcdserver: authentication failed, invalid user ID or password"};
+}
+inline base::Error permission_not_given() {
+    return {base::Code::kInvalidArgument, "etcdserver: permission not given"};
+}
+inline base::Error permission_denied() {
+    return {base::Code::kPermissionDenied, "etcdserver: permission denied"};
+}
+inline base::Error role_not_granted() {
+    return {base::Code::kFailedPrecondition, "etcdserver: role is not granted to the user"};
+}
+inline base::Error permission_not_granted() {
+    return {base::Code::kFailedPrecondition, "etcdserver: permission is not granted to the role"};
+}
+inline base::Error auth_not_enabled() {
+    return {base::Code::kFailedPrecondition, "etcdserver: authentication is not enabled"};
+}
+inline base::Error invalid_auth_token() {
+    return {base::Code::kUnauthenticated, "etcdserver: invalid auth token"};
+}
+inline base::Error invalid_auth_mgmt() {
+    return {base::Code::kInvalidArgument, "etcdserver: invalid auth management"};
+}
+inline base::Error auth_old_revision() {
+    return {base::Code::kInvalidArgument, "etcdserver: revision of auth store is old"};
+}
 inline base::Error corrupt() {
     return base::data_loss("etcdserver: corrupt cluster");
 }

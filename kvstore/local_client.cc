@@ -202,16 +202,27 @@ class LocalClient final : public Client {
     }
 
   private:
+    template <class Request, class T>
+    using WithCaller = void (Node::*)(Request, Done<T>, Caller);
+
     template <class Method, class Request, class T>
     static base::Task<T> call_on(base::Loop* store, Node* node, Method method, Request request) {
         auto start = [store, node, method, request = std::move(request)](
                          base::UniqueFunction<void(base::Result<T>)> resolve) mutable {
             store->post(
                 [node, method, request = std::move(request), r = std::move(resolve)]() mutable {
-                    (node->*method)(std::move(request), std::move(r));
+                    if constexpr (std::is_same_v<Method, WithCaller<Request, T>>)
+                        (node->*method)(std::move(request), std::move(r), Caller());  // trusted
+                    else
+                        (node->*method)(std::move(request), std::move(r));
                 });
         };
         co_return co_await base::suspend<base::Result<T>>(std::move(start));
+    }
+    template <class Request, class T>
+    base::Task<T> call(WithCaller<Request, T> method, Request request) {
+        return call_on<WithCaller<Request, T>, Request, T>(&store_, &node_, method,
+                                                           std::move(request));
     }
     template <class Request, class T>
     base::Task<T> call(void (Node::*method)(Request, Done<T>), Request request) {

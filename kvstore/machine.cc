@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "kvstore/auth/checks.h"
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/schema.h"
 
@@ -115,7 +116,7 @@ base::Status Machine::load() {
     lessor_.clear();
     for (const auto id : store_->leases())
         lessor_.grant(id, store_->lease_ttl(id), now_ms());
-    return {};
+    return load_auth();
 }
 
 base::Status Machine::reload(raft::Position position) {
@@ -139,7 +140,10 @@ ApplyResult Machine::apply(const ApplyContext& context, std::string_view payload
 }
 
 base::Result<Response> Machine::run(const Command& command) {
+    TRY_VOID(auth::may_apply(auth_, *store_, command));
     TRY_VOID(alarms_.allows(command));
+    if (command.op_case() == Command::kAuthToken || auth::is_auth_change(command))
+        return run_auth(command);
     switch (command.op_case()) {
         case Command::kPut: {
             TRY(auto out, store_->put(command.put()));
@@ -183,7 +187,7 @@ base::Result<Response> Machine::run(const Command& command) {
             out.mutable_header()->set_revision(store_->revision());
             return Response(std::move(out));
         }
-        case Command::OP_NOT_SET:
+        default:
             break;
     }
     // Written by a newer version: every member of this version passes over it alike.

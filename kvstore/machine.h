@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kvstore/auth/auth_state.h"
+#include "kvstore/auth/tokens.h"
 #include "kvstore/core/alarms.h"
 #include "kvstore/core/lessor.h"
 #include "kvstore/core/watch_hub.h"
@@ -24,10 +26,12 @@
 
 namespace kvstore {
 
-using Response = std::variant<std::monostate, etcdserverpb::PutResponse,
-                              etcdserverpb::DeleteRangeResponse, etcdserverpb::TxnResponse,
-                              etcdserverpb::CompactionResponse, etcdserverpb::LeaseGrantResponse,
-                              etcdserverpb::LeaseRevokeResponse, etcdserverpb::AlarmResponse>;
+using Response =
+    std::variant<std::monostate, etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse,
+                 etcdserverpb::TxnResponse, etcdserverpb::CompactionResponse,
+                 etcdserverpb::LeaseGrantResponse, etcdserverpb::LeaseRevokeResponse,
+                 etcdserverpb::AlarmResponse,
+                 etcdserverpb::AuthEnableResponse>;  // the last: of every change of users and roles
 
 // What a command answers, for the waiter on this member.
 struct MachineOutput final : ApplyOutput {
@@ -55,6 +59,8 @@ class Machine final : public StateMachine {
     MvccStore& store() { return *store_; }
     WatchHub& hub() { return *hub_; }
     Lessor& lessor() { return lessor_; }
+    const auth::AuthState& auth() const { return auth_; }
+    auth::TokenTable& tokens() { return tokens_; }
     const Alarms& alarms() const { return alarms_; }
     Database& database() { return *db_; }
     // Of this moment; readers may outlast its time in use.
@@ -87,6 +93,9 @@ class Machine final : public StateMachine {
     // After an install: the new generation in the old one's place. Watchers read on from history.
     base::Status reload(raft::Position position);
     base::Result<Response> run(const Command& command);
+    // Users, roles and tokens (kvstore/machine_auth.cc).
+    base::Status load_auth();
+    base::Result<Response> run_auth(const Command& command);
 
     Options options_;
     DatabaseDirectory directory_;
@@ -95,6 +104,8 @@ class Machine final : public StateMachine {
     std::unique_ptr<MvccStore> store_;
     std::unique_ptr<WatchHub> hub_;
     Lessor lessor_;
+    auth::AuthState auth_;
+    auth::TokenTable tokens_;
     Alarms alarms_;
     std::vector<RevisionEventsPtr> events_;  // of the batch under way
     raft::Position applied_;

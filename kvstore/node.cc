@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "kvstore/auth/checks.h"
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/range_reader.h"
 #include "kvstore/node_calls.h"
@@ -68,9 +69,11 @@ void Node::after_read_index(base::UniqueFunction<void(base::Status)> read) {
     });
 }
 
-void Node::range(pb::RangeRequest request, Done<pb::RangeResponse> done) {
+void Node::range(pb::RangeRequest request, Done<pb::RangeResponse> done, Caller caller) {
     if (auto bad = validate(request); !bad) return done(bad.error());
-    auto read = [this](const pb::RangeRequest& r) -> base::Result<pb::RangeResponse> {
+    auto read = [this, caller = std::move(caller)](
+                    const pb::RangeRequest& r) -> base::Result<pb::RangeResponse> {
+        TRY_VOID(auth::may(machine_.auth(), caller, r));
         TRY_VOID(readable());
         TRY(auto response, machine_.store().range(r));
         fill_header(response.mutable_header());
@@ -84,13 +87,18 @@ void Node::range(pb::RangeRequest request, Done<pb::RangeResponse> done) {
         });
 }
 
-void Node::range_encoded(pb::RangeRequest request, Done<EncodedRange> done) {
+void Node::range_encoded(pb::RangeRequest request, Done<EncodedRange> done, Caller caller) {
     if (auto bad = validate(request); !bad) return done(bad.error());
-    if (request.serializable()) return read_encoded(request, std::move(done));
+    auto read = [this, caller = std::move(caller)](const pb::RangeRequest& r,
+                                                   Done<EncodedRange> d) {
+        if (auto may = auth::may(machine_.auth(), caller, r); !may) return d(may.error());
+        read_encoded(r, std::move(d));
+    };
+    if (request.serializable()) return read(request, std::move(done));
     after_read_index(
-        [this, r = std::move(request), d = std::move(done)](base::Status ready) mutable {
+        [read, r = std::move(request), d = std::move(done)](base::Status ready) mutable {
             if (!ready) return d(ready.error());
-            read_encoded(r, std::move(d));
+            read(r, std::move(d));
         });
 }
 
@@ -131,9 +139,11 @@ void Node::read_encoded(const pb::RangeRequest& request, Done<EncodedRange> done
         std::move(finish));
 }
 
-void Node::open_range(pb::RangeRequest request, Done<OpenRange> done) {
+void Node::open_range(pb::RangeRequest request, Done<OpenRange> done, Caller caller) {
     if (auto bad = validate(request); !bad) return done(bad.error());
-    auto open = [this](const pb::RangeRequest& r) -> base::Result<OpenRange> {
+    auto open = [this,
+                 caller = std::move(caller)](const pb::RangeRequest& r) -> base::Result<OpenRange> {
+        TRY_VOID(auth::may(machine_.auth(), caller, r));
         auto& store = machine_.store();
         TRY_VOID(readable());
         TRY_VOID(store.check_revision(r.revision()));
@@ -159,28 +169,31 @@ void Node::open_range(pb::RangeRequest request, Done<OpenRange> done) {
         });
 }
 
-void Node::put(pb::PutRequest request, Done<pb::PutResponse> done) {
+void Node::put(pb::PutRequest request, Done<pb::PutResponse> done, Caller caller) {
     if (auto bad = validate(request); !bad) return done(bad.error());
     Command command;
     *command.mutable_put() = std::move(request);
-    propose<pb::PutResponse>(std::move(command), std::move(done));
+    propose<pb::PutResponse>(std::move(command), std::move(done), caller);
 }
 
-void Node::delete_range(pb::DeleteRangeRequest request, Done<pb::DeleteRangeResponse> done) {
+void Node::delete_range(pb::DeleteRangeRequest request, Done<pb::DeleteRangeResponse> done,
+                        Caller caller) {
     if (auto bad = validate(request); !bad) return done(bad.error());
     Command command;
     *command.mutable_delete_range() = std::move(request);
-    propose<pb::DeleteRangeResponse>(std::move(command), std::move(done));
+    propose<pb::DeleteRangeResponse>(std::move(command), std::move(done), caller);
 }
 
-void Node::txn(pb::TxnRequest request, Done<pb::TxnResponse> done) {
+void Node::txn(pb::TxnRequest request, Done<pb::TxnResponse> done, Caller caller) {
     if (auto bad = validate(request, options_.max_txn_ops); !bad) return done(bad.error());
     if (!is_read_only(request)) {
         Command command;
         *command.mutable_txn() = std::move(request);
-        return propose<pb::TxnResponse>(std::move(command), std::move(done));
+        return propose<pb::TxnResponse>(std::move(command), std::move(done), caller);
     }
-    auto read = [this](const pb::TxnRequest& r) -> base::Result<pb::TxnResponse> {
+    auto read = [this, caller = std::move(caller)](
+                    const pb::TxnRequest& r) -> base::Result<pb::TxnResponse> {
+        TRY_VOID(auth::may(machine_.auth(), machine_.store(), caller, r));
         TRY_VOID(readable());
         TRY(auto response, machine_.store().read_txn(r));
         fill_header(response.mutable_header());
@@ -194,7 +207,8 @@ void Node::txn(pb::TxnRequest request, Done<pb::TxnResponse> done) {
         });
 }
 
-void Node::compact(pb::CompactionRequest request, Done<pb::CompactionResponse> done) {
+void Node::compact(pb::CompactionRequest request, Done<pb::CompactionResponse> done,
+                   Caller caller) {
     const bool physical = request.physical();
     Command command;
     *command.mutable_compact() = std::move(request);
@@ -210,7 +224,7 @@ void Node::compact(pb::CompactionRequest request, Done<pb::CompactionResponse> d
         }
         scrub();
     };
-    propose<pb::CompactionResponse>(std::move(command), std::move(compacted));
+    propose<pb::CompactionResponse>(std::move(command), std::move(compacted), caller);
 }
 
 void Node::scrub() {
@@ -223,20 +237,22 @@ void Node::scrub() {
         f();
 }
 
-void Node::lease_grant(pb::LeaseGrantRequest request, Done<pb::LeaseGrantResponse> done) {
+void Node::lease_grant(pb::LeaseGrantRequest request, Done<pb::LeaseGrantResponse> done,
+                       Caller caller) {
     if (request.ttl() > Machine::kMaxLeaseTtl) return done(errors::lease_ttl_too_large());
     request.set_ttl(std::max(request.ttl(), options_.min_lease_ttl_seconds));
     while (request.id() == 0)
         request.set_id(static_cast<std::int64_t>(base::entropy64() >> 1));
     Command command;
     *command.mutable_lease_grant() = std::move(request);
-    propose<pb::LeaseGrantResponse>(std::move(command), std::move(done));
+    propose<pb::LeaseGrantResponse>(std::move(command), std::move(done), caller);
 }
 
-void Node::lease_revoke(pb::LeaseRevokeRequest request, Done<pb::LeaseRevokeResponse> done) {
+void Node::lease_revoke(pb::LeaseRevokeRequest request, Done<pb::LeaseRevokeResponse> done,
+                        Caller caller) {
     Command command;
     *command.mutable_lease_revoke() = std::move(request);
-    propose<pb::LeaseRevokeResponse>(std::move(command), std::move(done));
+    propose<pb::LeaseRevokeResponse>(std::move(command), std::move(done), caller);
 }
 
 void Node::lease_keep_alive(std::int64_t id, Done<pb::LeaseKeepAliveResponse> done) {
@@ -259,7 +275,17 @@ void Node::lease_keep_alive(std::int64_t id, Done<pb::LeaseKeepAliveResponse> do
 }
 
 void Node::lease_time_to_live(pb::LeaseTimeToLiveRequest request,
-                              Done<pb::LeaseTimeToLiveResponse> done) {
+                              Done<pb::LeaseTimeToLiveResponse> done, Caller caller) {
+    const bool keys = request.keys();
+    request.set_keys(false);
+    if (keys) {
+        // The leader tells the time; the keys, and who may see them, this member knows itself.
+        done = [this, caller = std::move(caller),
+                d = std::move(done)](base::Result<pb::LeaseTimeToLiveResponse> response) mutable {
+            if (!response || response->ttl() < 0) return d(std::move(response));
+            list_lease_keys(std::move(*response), std::move(d), caller);
+        };
+    }
     if (!leads_with_leases())
         return ask_leader<pb::LeaseTimeToLiveResponse>(options_, leader_member(),
                                                        "/etcdserverpb.Lease/LeaseTimeToLive",
@@ -273,9 +299,6 @@ void Node::lease_time_to_live(pb::LeaseTimeToLiveRequest request,
         if (machine_.store().lease_exists(request.id())) {
             response.set_ttl(machine_.lessor().remaining_seconds(request.id(), machine_.now_ms()));
             response.set_grantedttl(machine_.store().lease_ttl(request.id()));
-            if (request.keys())
-                for (const auto& key : machine_.store().lease_keys(request.id()))
-                    response.add_keys(key);
         }
         d(std::move(response));
     });

@@ -12,6 +12,7 @@
 #include "base/function.h"
 #include "base/loop.h"
 #include "base/result.h"
+#include "kvstore/auth/caller.h"
 #include "kvstore/core/auto_compactor.h"
 #include "kvstore/machine.h"
 #include "kvstore/replica/replica.h"
@@ -51,9 +52,10 @@ class Node {
         // election timeouts).
         std::int64_t min_lease_ttl_seconds = 2;
         // Asks the leader's own services (its client URLs) for what only a leader knows: lease
-        // renewals. `path` is a gRPC path. Null: such calls fail on followers.
+        // renewals. `path` is a gRPC path,
+        // `token` the caller's, or "". Null: such calls fail on followers.
         std::function<void(const Member& leader, std::string path, std::string message,
-                           Done<std::string> done)>
+                           std::string token, Done<std::string> done)>
             ask_leader;
     };
 
@@ -63,30 +65,40 @@ class Node {
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
 
-    // KV
-    void range(etcdserverpb::RangeRequest request, Done<etcdserverpb::RangeResponse> done);
+    // KV. What the caller may is checked where the answer is made: a read after its read index, a
+    // write when its entry is applied. Without a caller: the store's own users, trusted.
+    void range(etcdserverpb::RangeRequest request, Done<etcdserverpb::RangeResponse> done,
+               Caller caller = {});
     // The same, for ranges that are plain (is_plain). A long one is read off the loop.
-    void range_encoded(etcdserverpb::RangeRequest request, Done<EncodedRange> done);
+    void range_encoded(etcdserverpb::RangeRequest request, Done<EncodedRange> done,
+                       Caller caller = {});
     // For a plain range, to be read in steps. The reader is to be stepped by one thread at a time.
-    void open_range(etcdserverpb::RangeRequest request, Done<OpenRange> done);
-    void put(etcdserverpb::PutRequest request, Done<etcdserverpb::PutResponse> done);
+    void open_range(etcdserverpb::RangeRequest request, Done<OpenRange> done, Caller caller = {});
+    void put(etcdserverpb::PutRequest request, Done<etcdserverpb::PutResponse> done,
+             Caller caller = {});
     void delete_range(etcdserverpb::DeleteRangeRequest request,
-                      Done<etcdserverpb::DeleteRangeResponse> done);
-    void txn(etcdserverpb::TxnRequest request, Done<etcdserverpb::TxnResponse> done);
+                      Done<etcdserverpb::DeleteRangeResponse> done, Caller caller = {});
+    void txn(etcdserverpb::TxnRequest request, Done<etcdserverpb::TxnResponse> done,
+             Caller caller = {});
     // `physical` answers only once the space is freed.
     void compact(etcdserverpb::CompactionRequest request,
-                 Done<etcdserverpb::CompactionResponse> done);
+                 Done<etcdserverpb::CompactionResponse> done, Caller caller = {});
 
     // Lease
     void lease_grant(etcdserverpb::LeaseGrantRequest request,
-                     Done<etcdserverpb::LeaseGrantResponse> done);
+                     Done<etcdserverpb::LeaseGrantResponse> done, Caller caller = {});
     void lease_revoke(etcdserverpb::LeaseRevokeRequest request,
-                      Done<etcdserverpb::LeaseRevokeResponse> done);
+                      Done<etcdserverpb::LeaseRevokeResponse> done, Caller caller = {});
     // An unknown or expired lease answers TTL 0, not an error.
     void lease_keep_alive(std::int64_t id, Done<etcdserverpb::LeaseKeepAliveResponse> done);
     void lease_time_to_live(etcdserverpb::LeaseTimeToLiveRequest request,
-                            Done<etcdserverpb::LeaseTimeToLiveResponse> done);
+                            Done<etcdserverpb::LeaseTimeToLiveResponse> done, Caller caller = {});
     void lease_leases(Done<etcdserverpb::LeaseLeasesResponse> done);
+
+    // Users and roles (kvstore/node_auth.cc): changes go through the log, all with the same answer;
+    // `read` runs once what it sees of machine().auth() is linearizable.
+    void auth_change(Command command, Done<etcdserverpb::AuthEnableResponse> done, Caller caller);
+    void auth_read(base::UniqueFunction<void(base::Status)> read);
 
     // Maintenance and cluster
     etcdserverpb::StatusResponse status() const;
@@ -101,13 +113,13 @@ class Node {
                    Done<etcdserverpb::DowngradeResponse> done);
     // Membership changes are checked and made on the leader; other members ask it.
     void member_add(etcdserverpb::MemberAddRequest request,
-                    Done<etcdserverpb::MemberAddResponse> done);
+                    Done<etcdserverpb::MemberAddResponse> done, Caller caller = {});
     void member_remove(etcdserverpb::MemberRemoveRequest request,
-                       Done<etcdserverpb::MemberRemoveResponse> done);
+                       Done<etcdserverpb::MemberRemoveResponse> done, Caller caller = {});
     void member_update(etcdserverpb::MemberUpdateRequest request,
-                       Done<etcdserverpb::MemberUpdateResponse> done);
+                       Done<etcdserverpb::MemberUpdateResponse> done, Caller caller = {});
     void member_promote(etcdserverpb::MemberPromoteRequest request,
-                        Done<etcdserverpb::MemberPromoteResponse> done);
+                        Done<etcdserverpb::MemberPromoteResponse> done, Caller caller = {});
     void member_list(bool linearizable, Done<etcdserverpb::MemberListResponse> done);
 
     // Cluster and member id, revision and term. Answers that a state machine made get the rest
@@ -129,10 +141,12 @@ class Node {
 
   private:
     template <class T>
-    void propose(Command command, Done<T> done);
+    void propose(Command command, Done<T> done, const Caller& caller = {});
     void read_encoded(const etcdserverpb::RangeRequest& request, Done<EncodedRange> done);
     // Runs `read` once what it sees is linearizable.
     void after_read_index(base::UniqueFunction<void(base::Status)> read);
+    void list_lease_keys(etcdserverpb::LeaseTimeToLiveResponse response,
+                         Done<etcdserverpb::LeaseTimeToLiveResponse> done, const Caller& caller);
     bool leads_with_leases() const { return machine_.lessor().primary(); }
     // The member that leads, when it is another one.
     std::optional<Member> leader_member() const;

@@ -9,7 +9,11 @@
 namespace kvstore {
 
 template <class T>
-void Node::propose(Command command, Done<T> done) {
+void Node::propose(Command command, Done<T> done, const Caller& caller) {
+    if (!caller.trusted) {
+        command.mutable_caller()->set_user(caller.user);
+        command.mutable_caller()->set_auth_revision(caller.auth_revision);
+    }
     std::string bytes = command.SerializeAsString();
     if (replica_.is_learner()) return done(errors::not_supported_for_learner());
     if (bytes.size() > options_.max_request_bytes) return done(errors::request_too_large());
@@ -27,13 +31,13 @@ void Node::propose(Command command, Done<T> done) {
                      });
 }
 
-// Passes a call on to the leader and reads its answer.
+// Passes a call on to the leader, which looks at the caller itself, and reads its answer.
 template <class T, class Request>
 void ask_leader(const Node::Options& options, const std::optional<Member>& leader, const char* path,
-                const Request& request, Done<T> done) {
+                const Request& request, Done<T> done, const Caller& caller = {}) {
     if (!leader) return done(errors::no_leader());
     if (!options.ask_leader) return done(errors::not_leader());
-    options.ask_leader(*leader, path, request.SerializeAsString(),
+    options.ask_leader(*leader, path, request.SerializeAsString(), caller.credential,
                        [d = std::move(done)](base::Result<std::string> bytes) mutable {
                            T response;
                            if (!bytes) return d(bytes.error());

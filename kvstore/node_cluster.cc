@@ -85,13 +85,15 @@ bool Node::voters_are_alive() const {
     return true;
 }
 
-void Node::member_add(pb::MemberAddRequest request, Done<pb::MemberAddResponse> done) {
+void Node::member_add(pb::MemberAddRequest request, Done<pb::MemberAddResponse> done,
+                      Caller caller) {
     const auto members = replica_.members();
     const std::vector<std::string> urls(request.peerurls().begin(), request.peerurls().end());
     if (auto bad = check_peer_urls(members, raft::kNobody, urls); !bad) return done(bad.error());
     if (!replica_.is_leader())
-        return ask_leader<pb::MemberAddResponse>(
-            options_, leader_member(), "/etcdserverpb.Cluster/MemberAdd", request, std::move(done));
+        return ask_leader<pb::MemberAddResponse>(options_, leader_member(),
+                                                 "/etcdserverpb.Cluster/MemberAdd", request,
+                                                 std::move(done), caller);
     auto checked = request.islearner() ? check_add_learner(members) : check_add_voter(members);
     if (!checked) return done(checked.error());
     if (!request.islearner() && !voters_are_alive()) return done(errors::unhealthy());
@@ -113,11 +115,12 @@ void Node::member_add(pb::MemberAddRequest request, Done<pb::MemberAddResponse> 
         });
 }
 
-void Node::member_remove(pb::MemberRemoveRequest request, Done<pb::MemberRemoveResponse> done) {
+void Node::member_remove(pb::MemberRemoveRequest request, Done<pb::MemberRemoveResponse> done,
+                         Caller caller) {
     if (!replica_.is_leader())
         return ask_leader<pb::MemberRemoveResponse>(options_, leader_member(),
                                                     "/etcdserverpb.Cluster/MemberRemove", request,
-                                                    std::move(done));
+                                                    std::move(done), caller);
     MembershipChange change;
     change.kind = MembershipChange::Kind::kRemove;
     change.member.id = raft::NodeId(request.id());
@@ -126,7 +129,8 @@ void Node::member_remove(pb::MemberRemoveRequest request, Done<pb::MemberRemoveR
     change_members(std::move(change), std::move(done));
 }
 
-void Node::member_update(pb::MemberUpdateRequest request, Done<pb::MemberUpdateResponse> done) {
+void Node::member_update(pb::MemberUpdateRequest request, Done<pb::MemberUpdateResponse> done,
+                         Caller caller) {
     const auto members = replica_.members();
     const raft::NodeId id(request.id());
     const std::vector<std::string> urls(request.peerurls().begin(), request.peerurls().end());
@@ -134,7 +138,7 @@ void Node::member_update(pb::MemberUpdateRequest request, Done<pb::MemberUpdateR
     if (!replica_.is_leader())
         return ask_leader<pb::MemberUpdateResponse>(options_, leader_member(),
                                                     "/etcdserverpb.Cluster/MemberUpdate", request,
-                                                    std::move(done));
+                                                    std::move(done), caller);
     MembershipChange change;
     for (const auto& member : members)
         if (member.id == id) change.member = member;
@@ -143,11 +147,12 @@ void Node::member_update(pb::MemberUpdateRequest request, Done<pb::MemberUpdateR
     change_members(std::move(change), std::move(done));
 }
 
-void Node::member_promote(pb::MemberPromoteRequest request, Done<pb::MemberPromoteResponse> done) {
+void Node::member_promote(pb::MemberPromoteRequest request, Done<pb::MemberPromoteResponse> done,
+                          Caller caller) {
     if (!replica_.is_leader())
         return ask_leader<pb::MemberPromoteResponse>(options_, leader_member(),
                                                      "/etcdserverpb.Cluster/MemberPromote", request,
-                                                     std::move(done));
+                                                     std::move(done), caller);
     MembershipChange change;
     change.kind = MembershipChange::Kind::kPromote;
     change.member.id = raft::NodeId(request.id());

@@ -25,6 +25,7 @@ inline constexpr char kRevision = 'r';
 inline constexpr char kMeta = 'm';
 inline constexpr char kLease = 'l';
 inline constexpr char kAttached = 'a';
+inline constexpr char kAuth = 'u';  // users and roles, see kvstore/auth/auth_state.h
 
 inline constexpr std::string_view kMetaApplied = "mapplied";  // u64 index, u64 term (little-endian)
 inline constexpr std::string_view kMetaMembership = "mmembership";  // of the group, as applied
