@@ -126,6 +126,10 @@ void add_flags(CLI::App& app, Config& c, FlagGroups groups) {
              "shortest time without a leader before an election; the longest is twice this")
             ->check(CLI::Range(50, 50000));
     }
+    if (groups.store)
+        flag(app, "auth-token", c.auth_token,
+             "tokens of the store's users: simple, or "
+             "jwt,pub-key=FILE,priv-key=FILE,sign-method=RS256,ttl=5m");
     if (groups.store_client)
         flag(app, "store", c.store_endpoints, "host:port of the store's members (Coxswain or etcd)")
             ->delimiter(',')

@@ -11,6 +11,8 @@
 #include "kvstore/node.h"
 #include "kvstore/replica/host.h"
 #include "kvstore/server/etcd_service.h"
+#include "kvstore/server/json_gateway.h"
+#include "kvstore/server/jwt.h"
 #include "net/client.h"
 #include "net/grpc.h"
 #include "tools/blocking.h"
@@ -51,6 +53,17 @@ std::vector<kvstore::Member> initial_members(const Config& c) {
         add(text.substr(0, text.find('=')), text.substr(text.find('=') + 1));
     if (out.empty()) add(c.name, advertised_peer(c));
     return out;
+}
+
+// What signs the tokens of users; null for simple ones.
+base::Result<std::shared_ptr<const kvstore::Jwt>> token_signer(const Config& c) {
+    if (c.auth_token == "simple") return std::shared_ptr<const kvstore::Jwt>();
+    if (!c.auth_token.starts_with("jwt,"))
+        return base::invalid_argument("--auth-token " + c.auth_token +
+                                      ": is neither simple nor jwt,…");
+    auto jwt = kvstore::Jwt::open(c.auth_token.substr(4));
+    if (!jwt) return jwt.error().with_context("--auth-token");
+    return jwt;
 }
 
 }  // namespace
@@ -106,8 +119,9 @@ struct StoreRole::Impl {
             kvstore::AutoCompactor::parse(config.auto_compaction_mode,
                                           config.auto_compaction_retention));
         node_options.ask_leader = [this](const kvstore::Member& leader, std::string path,
-                                         std::string message, kvstore::Done<std::string> done) {
-            ask(leader, std::move(path), message, std::move(done));
+                                         std::string message, std::string token,
+                                         kvstore::Done<std::string> done) {
+            ask(leader, std::move(path), message, token, std::move(done));
         };
         if (!is_member() && !host->replica().members().empty())
             return base::Error(base::Code::kFailedPrecondition,
@@ -131,6 +145,7 @@ struct StoreRole::Impl {
         kvstore::EtcdServiceOptions options;
         options.spool_directory = config.data_dir;
         options.pool = &pool;
+        TRY(options.jwt, token_signer(config));
         kvstore::add_etcd_services(loop, *service, *node, std::move(options));
         net::ServerOptions server_options;
         server_options.name = "etcd";
@@ -138,8 +153,11 @@ struct StoreRole::Impl {
         server_options.port = client.port;
         server_options.max_concurrent_streams = 100'000;
         if (!config.insecure) server_options.tls = config.tls.server(net::ClientAuth::kRequire);
+        gateway = std::make_unique<kvstore::JsonGateway>(*service);
         net::ServerHandlers others;
         others.on_exchange = [this](std::shared_ptr<net::Exchange> exchange) {
+            if (kvstore::JsonGateway::serves(exchange->request().path()))
+                return gateway->serve(std::move(exchange));
             return kvstore::serve_etcd_http(*node, std::move(exchange));
         };
         server = std::make_unique<net::Server>(loop, std::move(server_options),
@@ -193,7 +211,7 @@ struct StoreRole::Impl {
     }
 
     void ask(const kvstore::Member& leader, std::string path, const std::string& message,
-             kvstore::Done<std::string> done) {
+             const std::string& token, kvstore::Done<std::string> done) {
         if (leader.client_urls.empty())
             return done(base::unavailable("the leader has not published its address yet"));
         auto& channel = channels[leader.client_urls.front()];
@@ -205,7 +223,10 @@ struct StoreRole::Impl {
             if (!config.insecure) options.tls = config.tls.client();
             channel = std::make_unique<net::GrpcChannel>(loop, std::move(options));
         }
-        channel->call_async(std::move(path), message, base::Millis(5000), {}, std::move(done));
+        net::Headers metadata;
+        if (!token.empty()) metadata.add("token", token);
+        channel->call_async(std::move(path), message, base::Millis(5000), metadata,
+                            std::move(done));
     }
 
     base::Awaitable<void> close() {
@@ -220,6 +241,7 @@ struct StoreRole::Impl {
             co_await base::suspend<int>(std::move(start));
         }
         server.reset();
+        gateway.reset();
         service.reset();
         node.reset();
         host.reset();
@@ -234,6 +256,7 @@ struct StoreRole::Impl {
     std::unique_ptr<kvstore::ReplicaHost> host;
     std::unique_ptr<kvstore::Node> node;
     std::unique_ptr<net::GrpcService> service;
+    std::unique_ptr<kvstore::JsonGateway> gateway;
     std::unique_ptr<net::Server> server;
     std::map<std::string, std::unique_ptr<net::GrpcChannel>> channels;
     std::optional<base::Timer> publish;

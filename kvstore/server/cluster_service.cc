@@ -7,7 +7,7 @@ namespace kvstore {
 
 namespace pb = etcdserverpb;
 
-void add_cluster_service(net::GrpcService& service, Node& node) {
+void add_cluster_service(GatedService& service, Node& node) {
     unary<pb::MemberListRequest, pb::MemberListResponse>(
         service, "/etcdserverpb.Cluster/MemberList",
         [&node](pb::MemberListRequest r, Done<pb::MemberListResponse> done) {

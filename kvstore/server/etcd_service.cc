@@ -39,23 +39,27 @@ void answer_encoded(net::GrpcCall& call, EncodedRange range) {
     call.respond_frame(std::move(head), std::move(rest));
 }
 
-void range(Node& node, std::shared_ptr<net::GrpcCall> call, std::string_view message) {
-    pb::RangeRequest request;
-    if (!request.ParseFromArray(message.data(), static_cast<int>(message.size())))
-        return call->fail(base::invalid_argument("the request's message cannot be read"));
-    if (!is_plain(request))
-        return node.range(std::move(request), [call](base::Result<pb::RangeResponse> result) {
-            answer(*call, result);
-        });
-    node.range_encoded(std::move(request), [call](base::Result<EncodedRange> result) {
+// `call` is past the gate.
+void range(Node& node, std::shared_ptr<net::GrpcCall> call, pb::RangeRequest request,
+           Caller caller) {
+    if (!is_plain(request)) {
+        auto done = [call](base::Result<pb::RangeResponse> result) { answer(*call, result); };
+        return node.range(std::move(request), std::move(done), std::move(caller));
+    }
+    auto done = [call](base::Result<EncodedRange> result) {
         if (result)
             answer_encoded(*call, std::move(*result));
         else
             call->fail(result.error());
-    });
+    };
+    node.range_encoded(std::move(request), std::move(done), std::move(caller));
 }
 
-base::Awaitable<void> keep_alive(Node* node, std::shared_ptr<net::GrpcStream> stream) {
+// Who may revoke a lease is checked; who renews it is not, as in etcd. A bad token is refused.
+base::Awaitable<void> keep_alive(Node* node, std::shared_ptr<Gate> gate,
+                                 std::shared_ptr<net::GrpcStream> stream) {
+    if (auto caller = co_await gate->caller(stream); !caller)
+        co_return stream->finish(caller.error());
     for (;;) {
         auto message = co_await stream->read();
         if (!message) co_return stream->finish(message.error());
@@ -79,12 +83,23 @@ base::Awaitable<void> keep_alive(Node* node, std::shared_ptr<net::GrpcStream> st
 
 }  // namespace
 
-void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
+void add_etcd_services(base::Loop& loop, net::GrpcService& table, Node& node,
                        EtcdServiceOptions options) {
-    service.unary("/etcdserverpb.KV/Range",
-                  [&node](std::shared_ptr<net::GrpcCall> call, std::string_view message) {
-                      range(node, std::move(call), message);
-                  });
+    const auto gate = std::make_shared<Gate>(loop, node, options.jwt);
+    GatedService service{table, gate};
+    table.unary("/etcdserverpb.KV/Range",
+                [&node, gate](std::shared_ptr<net::GrpcCall> call, std::string_view message) {
+                    pb::RangeRequest request;
+                    if (!request.ParseFromArray(message.data(), static_cast<int>(message.size())))
+                        return call->fail(unreadable_message());
+                    auto& asked = *call;
+                    auto resolved = [&node, call = std::move(call),
+                                     r = std::move(request)](base::Result<Caller> caller) mutable {
+                        if (!caller) return call->fail(caller.error());
+                        range(node, std::move(call), std::move(r), std::move(*caller));
+                    };
+                    gate->resolve(asked, std::move(resolved));
+                });
     unary(service, "/etcdserverpb.KV/Put", node, &Node::put);
     unary(service, "/etcdserverpb.KV/DeleteRange", node, &Node::delete_range);
     unary(service, "/etcdserverpb.KV/Txn", node, &Node::txn);
@@ -101,8 +116,8 @@ void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
     // etcd's clients open one stream; the last request's answer ends it when the client
     // half-closes.
     service.streaming("/etcdserverpb.Lease/LeaseKeepAlive",
-                      [&node](std::shared_ptr<net::GrpcStream> stream) {
-                          return keep_alive(&node, std::move(stream));
+                      [&node, gate](std::shared_ptr<net::GrpcStream> stream) {
+                          return keep_alive(&node, gate, std::move(stream));
                       });
 
     add_range_stream(service, node);
@@ -110,6 +125,9 @@ void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
     add_cluster_service(service, node);
     add_maintenance_service(service, node, options);
     add_watch_service(loop, service, node, options);
+    add_auth_service(service);
+    add_lock_service(service);
+    add_election_service(service);
 }
 
 }  // namespace kvstore

@@ -1,7 +1,7 @@
 #pragma once
-// The etcd v3 gRPC services of one member (KV, Watch, Lease, Cluster's and Maintenance's reads), as
-// methods of a net::GrpcService, and the plain HTTP paths beside them (/health, /version,
-// /metrics). Store loop only.
+// The etcd v3 gRPC services of one member (KV, Watch, Lease, Auth, Cluster's and Maintenance's
+// reads), as methods of a net::GrpcService, and the plain HTTP paths beside them (/health,
+// /version, /metrics). Store loop only.
 
 #include <memory>
 #include <string>
@@ -11,6 +11,8 @@
 
 namespace kvstore {
 
+struct GatedService;
+class Jwt;
 class Node;
 
 struct EtcdServiceOptions {
@@ -22,6 +24,8 @@ struct EtcdServiceOptions {
     // Streams opened with `hasleader` end after this long without a leader.
     base::Millis leader_patience{3000};
     base::Millis progress_interval{600'000};
+    // Tokens of users are signed by it (kvstore/server/jwt.h); null: simple tokens.
+    std::shared_ptr<const Jwt> jwt;
 };
 
 // Adds the methods. `loop`, `service` and `node` outlive every call.
@@ -31,12 +35,14 @@ void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
 base::Awaitable<void> serve_etcd_http(Node& node, std::shared_ptr<net::Exchange> exchange);
 
 // Parts, in files of their own.
-void add_cluster_service(net::GrpcService& service, Node& node);
-void add_health_service(net::GrpcService& service, Node& node);
-void add_range_stream(net::GrpcService& service, Node& node);
-void add_maintenance_service(net::GrpcService& service, Node& node,
-                             const EtcdServiceOptions& options);
-void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node,
+void add_cluster_service(GatedService& service, Node& node);
+void add_health_service(GatedService& service, Node& node);
+void add_range_stream(GatedService& service, Node& node);
+void add_maintenance_service(GatedService& service, Node& node, const EtcdServiceOptions& options);
+void add_watch_service(base::Loop& loop, GatedService& service, Node& node,
                        const EtcdServiceOptions& options);
+void add_auth_service(GatedService& service);
+void add_lock_service(GatedService& service);
+void add_election_service(GatedService& service);
 
 }  // namespace kvstore

@@ -43,7 +43,7 @@ base::Awaitable<void> watch_health(Node* node, std::shared_ptr<net::GrpcStream> 
 
 }  // namespace
 
-void add_health_service(net::GrpcService& service, Node& node) {
+void add_health_service(GatedService& service, Node& node) {
     unary<HealthCheckRequest, HealthCheckResponse>(
         service, "/grpc.health.v1.Health/Check",
         [&node](HealthCheckRequest request, Done<HealthCheckResponse> done) {

@@ -59,8 +59,12 @@ base::Status spool_snapshot(SnapshotReader& reader, const std::string& directory
     return {};
 }
 
-base::Awaitable<void> snapshot(Node* node, EtcdServiceOptions options,
+base::Awaitable<void> snapshot(Node* node, std::shared_ptr<Gate> gate, EtcdServiceOptions options,
                                std::shared_ptr<net::GrpcStream> stream) {
+    auto caller = co_await gate->caller(stream);
+    if (!caller) co_return stream->finish(caller.error());
+    if (auto may = gate->may_call(stream->path(), *caller); !may)
+        co_return stream->finish(may.error());
     auto reader = node->machine().open_snapshot();
     if (!reader) co_return stream->finish(reader.error());
     std::shared_ptr<SnapshotReader> source = std::move(*reader);
@@ -95,8 +99,7 @@ base::Awaitable<void> snapshot(Node* node, EtcdServiceOptions options,
 
 }  // namespace
 
-void add_maintenance_service(net::GrpcService& service, Node& node,
-                             const EtcdServiceOptions& options) {
+void add_maintenance_service(GatedService& service, Node& node, const EtcdServiceOptions& options) {
     unary<pb::StatusRequest, pb::StatusResponse>(
         service, "/etcdserverpb.Maintenance/Status",
         [&node](pb::StatusRequest, Done<pb::StatusResponse> done) { done(node.status()); });
@@ -120,10 +123,11 @@ void add_maintenance_service(net::GrpcService& service, Node& node,
             node.defragment(std::move(done));
         });
     unary(service, "/etcdserverpb.Maintenance/Downgrade", node, &Node::downgrade);
-    service.streaming("/etcdserverpb.Maintenance/Snapshot",
-                      [&node, options](std::shared_ptr<net::GrpcStream> stream) {
-                          return snapshot(&node, options, std::move(stream));
-                      });
+    service.streaming(
+        "/etcdserverpb.Maintenance/Snapshot",
+        [&node, gate = service.gate, options](std::shared_ptr<net::GrpcStream> stream) {
+            return snapshot(&node, gate, options, std::move(stream));
+        });
 }
 
 }  // namespace kvstore

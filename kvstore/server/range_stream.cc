@@ -41,7 +41,10 @@ base::Awaitable<bool> read_chunk(Node* node, std::shared_ptr<RangeReader> reader
     co_return co_await base::suspend<bool>(std::move(start));
 }
 
-base::Awaitable<void> range_stream(Node* node, std::shared_ptr<net::GrpcStream> stream) {
+base::Awaitable<void> range_stream(Node* node, std::shared_ptr<Gate> gate,
+                                   std::shared_ptr<net::GrpcStream> stream) {
+    auto caller = co_await gate->caller(stream);
+    if (!caller) co_return stream->finish(caller.error());
     auto message = co_await stream->read();
     if (!message) co_return stream->finish(message.error());
     pb::RangeRequest request;
@@ -50,9 +53,9 @@ base::Awaitable<void> range_stream(Node* node, std::shared_ptr<net::GrpcStream> 
     if (!is_plain(request))
         co_return stream->finish(base::unimplemented(
             "etcdserver: RangeStream has no custom sort and no filters by revision"));
-    auto start = [node, r = std::move(request)](
+    auto start = [node, r = std::move(request), c = std::move(*caller)](
                      base::UniqueFunction<void(base::Result<OpenRange>)> resolve) mutable {
-        node->open_range(std::move(r), std::move(resolve));
+        node->open_range(std::move(r), std::move(resolve), std::move(c));
     };
     auto range = co_await base::suspend<base::Result<OpenRange>>(std::move(start));
     if (!range) co_return stream->finish(range.error());
@@ -79,10 +82,10 @@ base::Awaitable<void> range_stream(Node* node, std::shared_ptr<net::GrpcStream> 
 
 }  // namespace
 
-void add_range_stream(net::GrpcService& service, Node& node) {
+void add_range_stream(GatedService& service, Node& node) {
     service.streaming("/etcdserverpb.KV/RangeStream",
-                      [&node](std::shared_ptr<net::GrpcStream> stream) {
-                          return range_stream(&node, std::move(stream));
+                      [&node, gate = service.gate](std::shared_ptr<net::GrpcStream> stream) {
+                          return range_stream(&node, gate, std::move(stream));
                       });
 }
 

@@ -8,6 +8,7 @@
 #include "kvstore/errors.h"
 #include "kvstore/node.h"
 #include "kvstore/server/etcd_service.h"
+#include "kvstore/server/grpc_methods.h"
 
 namespace kvstore {
 
@@ -53,10 +54,11 @@ void append_event(std::string* out, const Event& event, bool previous) {
 
 class WatchSession final : public WatchSink, public std::enable_shared_from_this<WatchSession> {
   public:
-    WatchSession(base::Loop& loop, Node& node, std::shared_ptr<net::GrpcStream> stream,
-                 EtcdServiceOptions options)
+    WatchSession(base::Loop& loop, Node& node, std::shared_ptr<Gate> gate,
+                 std::shared_ptr<net::GrpcStream> stream, EtcdServiceOptions options)
         : loop_(loop),
           node_(node),
+          gate_(std::move(gate)),
           stream_(std::move(stream)),
           options_(std::move(options)),
           leader_check_(loop),
@@ -71,7 +73,6 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
                 self->close();
                 co_return self->stream_->finish(message.error());
             }
-            // A client that sends no more still gets its events until it goes.
             if (!*message) break;
             pb::WatchRequest request;
             if (!request.ParseFromString(**message)) {
@@ -79,8 +80,14 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
                 co_return self->stream_->finish(
                     base::invalid_argument("the request's message cannot be read"));
             }
+            if (request.has_create_request()) {
+                // For each watch anew: tokens expire, and roles change while a stream is open.
+                auto caller = co_await self->gate_->caller(self->stream_);
+                self->create(request.create_request(), caller);
+            }
             self->handle(request);
         }
+        co_await wait_until_closed(self);
         self->close();
         self->stream_->finish();
     }
@@ -153,10 +160,11 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         for (const auto& [id, watch] : watches_)
             node_.hub().remove(watch.hub_id);
         watches_.clear();
+        ended_ = true;
+        wake();
     }
 
     void handle(const pb::WatchRequest& request) {
-        if (request.has_create_request()) create(request.create_request());
         if (request.has_cancel_request()) cancel(request.cancel_request().watch_id());
         if (request.has_progress_request()) {
             // Only when it holds for all of the stream's watches; silence otherwise.
@@ -166,11 +174,23 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         }
     }
 
-    void create(const pb::WatchCreateRequest& request) {
+    // Nothing, or the reason why not, in the words that etcd's clients look for. The key and the
+    // end are the request's own: a "\0" as the end means everything above, and is checked as that.
+    std::string refusal(const pb::WatchCreateRequest& request,
+                        const base::Result<Caller>& caller) const {
+        const std::string key = request.key().empty() ? std::string(1, '\0') : request.key();
+        const auto may = caller ? node_.machine().auth().may_read(*caller, key, request.range_end())
+                                : base::Status(caller.error());
+        if (may) return {};
+        return "rpc error: code = " + std::string(base::code_name(may.error().code)) +
+               " desc = " + may.error().message;
+    }
+
+    void create(const pb::WatchCreateRequest& request, const base::Result<Caller>& caller) {
         pb::WatchResponse response;
         response.set_created(true);
         std::int64_t id = request.watch_id();
-        std::string refused;
+        std::string refused = refusal(request, caller);
         if (request.start_revision() < 0)
             refused = "etcdserver: mvcc: required revision is a future revision";
         if (id != 0 && watches_.contains(id))
@@ -314,6 +334,21 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
                               [](std::exception_ptr) {});
     }
 
+    // A client that sends no more still gets its events until it goes.
+    static base::Awaitable<void> wait_until_closed(std::shared_ptr<WatchSession> self) {
+        if (self->ended_) co_return;
+        auto start = [self](base::UniqueFunction<void(int)> resolve) {
+            self->wake_ = std::move(resolve);
+            self->stream_->on_close([weak = self->weak_from_this()] {
+                if (auto live = weak.lock()) live->wake();
+            });
+        };
+        co_await base::suspend<int>(std::move(start));
+    }
+    void wake() {
+        if (wake_) std::exchange(wake_, nullptr)(0);
+    }
+
     static base::Awaitable<void> drain(std::shared_ptr<WatchSession> self) {
         auto drained = co_await self->stream_->drained(kLowWater);
         self->waiting_ = false;
@@ -322,6 +357,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
 
     base::Loop& loop_;
     Node& node_;
+    std::shared_ptr<Gate> gate_;
     std::shared_ptr<net::GrpcStream> stream_;
     EtcdServiceOptions options_;
     base::Timer leader_check_;
@@ -335,17 +371,19 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
     std::uint64_t header_term_ = 0;
     std::int64_t next_id_ = 0;
     bool waiting_ = false;
+    bool ended_ = false;
+    base::UniqueFunction<void(int)> wake_;
 };
 
 }  // namespace
 
-void add_watch_service(base::Loop& loop, net::GrpcService& service, Node& node,
+void add_watch_service(base::Loop& loop, GatedService& service, Node& node,
                        const EtcdServiceOptions& options) {
-    service.streaming("/etcdserverpb.Watch/Watch",
-                      [&loop, &node, options](std::shared_ptr<net::GrpcStream> stream) {
-                          return WatchSession::run(std::make_shared<WatchSession>(
-                              loop, node, std::move(stream), options));
-                      });
+    service.streaming("/etcdserverpb.Watch/Watch", [&loop, &node, gate = service.gate, options](
+                                                       std::shared_ptr<net::GrpcStream> stream) {
+        return WatchSession::run(
+            std::make_shared<WatchSession>(loop, node, gate, std::move(stream), options));
+    });
 }
 
 }  // namespace kvstore
