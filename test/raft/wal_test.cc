@@ -214,8 +214,8 @@ TEST_F(WalTest, DamageBeforeDurableRecordsIsReportedAndNothingIsTouched) {
     EXPECT_EQ(recovered_.log.last, Index(9));
 }
 
-// Where others have it, too, a member goes on with what is intact before the damage, and knows until
-// it is told otherwise that it may lack what it acknowledged.
+// Where others have it, too, a member goes on with what is intact before the damage, and knows
+// until it is told otherwise that it may lack what it acknowledged.
 TEST_F(WalTest, WithPeersDamageIsNotedAndWhatIsIntactBeforeItIsKept) {
     ASSERT_TRUE(open());
     const Config group = config({1, 2, 3});
