@@ -7,6 +7,7 @@
 #include <leveldb/options.h>
 #include <leveldb/write_batch.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
@@ -319,6 +320,9 @@ std::int64_t Database::approximate_size() const {
     std::uint64_t in_memory = 0;
     if (db_->GetProperty("leveldb.approximate-memory-usage", &memory))
         in_memory = std::strtoull(memory.c_str(), nullptr, 10);
+    // It counts the cache of blocks, too, which holds nothing that is not on disk.
+    const auto cached = static_cast<leveldb::Cache*>(cache_.get())->TotalCharge();
+    in_memory -= std::min<std::uint64_t>(in_memory, cached);
     return static_cast<std::int64_t>(size + in_memory);
 }
 
