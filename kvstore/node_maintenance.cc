@@ -70,6 +70,10 @@ base::Status Node::take_from_quota(const Command& command) {
     if (options_.quota_bytes <= 0) return {};
     const std::int64_t cost = storage_cost(command);
     if (cost == 0) return {};
+    // Measured again before it is refused: space may have been freed since the last tick, and a
+    // refusal raises an alarm.
+    if (used_bytes_ + cost > options_.quota_bytes)
+        used_bytes_ = machine_.database().approximate_size();
     if (used_bytes_ + cost <= options_.quota_bytes) {
         used_bytes_ += cost;
         return {};
