@@ -43,6 +43,7 @@ void Replica::Impl::apply(const std::vector<raft::Entry>& entries) {
             applied_term = entry.term;
             new_term = true;
             counters.proposals_repeated += proposals.lost_before(entry.term);
+            lost_changes_before(entry.term);
         }
         if (entry.type == raft::EntryType::kConfig) {
             apply_config(entry);

@@ -455,9 +455,14 @@ void Replica::Impl::change_membership(MembershipChange change, MembersCallback d
 void Replica::Impl::try_change(std::uint64_t sequence) {
     const auto it = changes.find(sequence);
     if (it == changes.end()) return;
-    it->second.waiting = false;
-    const Reject reject = core->propose_config({{options.id, sequence}, it->second.change});
-    if (reject != Reject::kNone) rejected({sequence, raft::MessageType::kProposeConfig, reject});
+    PendingChange& change = it->second;
+    change.waiting = false;
+    change.context = ++last_change;
+    change.term = core->term();
+    const Reject reject =
+        core->propose_config({{options.id, sequence}, change.change}, change.context);
+    if (reject != Reject::kNone)
+        rejected({change.context, raft::MessageType::kProposeConfig, reject});
 }
 
 void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
@@ -465,7 +470,9 @@ void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
         proposals.unsend(r.context);  // tried again at the next tick
         return;
     }
-    const auto it = changes.find(r.context);
+    const auto it = std::find_if(changes.begin(), changes.end(), [&](const auto& entry) {
+        return entry.second.context == r.context;
+    });
     if (it == changes.end()) return;
     if (r.reason == Reject::kChangePending || r.reason == Reject::kTransferring ||
         r.reason == Reject::kNotLeader) {
@@ -475,6 +482,13 @@ void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
     MembersCallback done = std::move(it->second.done);
     changes.erase(it);
     done(errors::of(r.reason));
+}
+
+// As with proposals: an entry of `term` is applied, so what was asked of earlier leaders and was
+// not applied until now never will be.
+void Replica::Impl::lost_changes_before(Term term) {
+    for (auto& [sequence, change] : changes)
+        if (change.term < term) change.waiting = true;
 }
 
 void Replica::Impl::fail_all(const base::Error& error) {

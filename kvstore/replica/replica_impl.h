@@ -21,7 +21,9 @@ struct Replica::Impl final : raft::PeerHandler {
         raft::ConfigChange change;
         MembersCallback done;
         base::Millis deadline{0};
-        bool waiting = false;  // for an earlier change; proposed again at each tick
+        std::uint64_t context = 0;  // of the last attempt
+        raft::Term term;            // that it was made in
+        bool waiting = false;       // not under way: proposed again at each tick
     };
     struct PendingTransfer {
         raft::NodeId from;
@@ -69,6 +71,7 @@ struct Replica::Impl final : raft::PeerHandler {
     void change_membership(MembershipChange change, MembersCallback done);
     void try_change(std::uint64_t sequence);
     void rejected(const raft::Effects::Rejected& r);
+    void lost_changes_before(raft::Term term);
     void fail_all(const base::Error& error);
 
     // --- applying (apply.cc)
@@ -102,7 +105,7 @@ struct Replica::Impl final : raft::PeerHandler {
     Proposals proposals;
     Reads reads;
     std::map<std::uint64_t, PendingChange> changes;
-    std::uint64_t last_change;
+    std::uint64_t last_change;  // sequences and contexts
     std::vector<PendingTransfer> transfers;
 
     ReplicaCounters counters;

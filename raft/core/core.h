@@ -136,7 +136,8 @@ class Core {
     // was not, it never will be, and may be proposed again. `context` names it in Rejected.
     // Anything but kNone: not taken, and not forwarded.
     Reject propose(Payload payload, std::uint64_t context);
-    Reject propose_config(const ChangeRequest& request);
+    // Likewise. `context` is another one each time that the change is proposed.
+    Reject propose_config(const ChangeRequest& request, std::uint64_t context);
     // Answered by a Read with the same context; not at all when the leader changes or messages are
     // lost, so ask again after a while. kNotLeader: no leader is known.
     Reject read_index(std::uint64_t context);
@@ -219,6 +220,7 @@ class Core {
     void reset_election_timer(std::uint32_t low, std::uint32_t high);
     void become_follower(Term term, NodeId leader);
     void follow(NodeId leader);
+    bool may_campaign() const;
     void campaign(bool pre_vote, bool force);
     void become_candidate(bool force);
     void become_leader();

@@ -14,11 +14,21 @@ void Core::reset_election_timer(std::uint32_t low, std::uint32_t high) {
 
 void Core::tick_follower() {
     if (++election_elapsed_ < election_timeout_) return;
-    if (!config().is_voter(options_.id) || repairing()) {
+    if (!may_campaign()) {
         leader_ = kNobody;
         return reset_election_timer(options_.election_ticks, 2 * options_.election_ticks);
     }
     campaign(true, false);
+}
+
+// A voter whose removal is not known to be committed still campaigns: it may be the only one that
+// has the entry, and then nobody else can win (thesis §4.2.2). Its own vote does not count.
+bool Core::may_campaign() const {
+    if (repairing()) return false;
+    if (config().is_voter(options_.id)) return true;
+    for (Index i = log_.commit(); i < log_.config_index(); i = *log_.next_config_after(i))
+        if (log_.config_at(i).is_voter(options_.id)) return true;
+    return false;
 }
 
 // A leader's word within the minimal election timeout is a lease: until it ends nobody here helps
@@ -74,7 +84,7 @@ void Core::request_votes(MessageType type, Term term, bool force) {
 }
 
 void Core::campaign(bool pre_vote, bool force) {
-    if (!config().is_voter(options_.id) || repairing()) return;
+    if (!may_campaign()) return;
     ++counters_.campaigns;
     if (!pre_vote) return become_candidate(force);
     role_ = Role::kPreCandidate;
@@ -168,10 +178,6 @@ bool Core::handle_terms(Message& m) {
             send(std::move(no));
             break;
         }
-        case MessageType::kPropose:
-        case MessageType::kProposeConfig:
-            reply_reject(m, Reject::kNotLeader);
-            break;
         default:
             break;
     }

@@ -36,6 +36,9 @@ bool Core::SeenRequests::add(std::uint64_t context) {
     return true;
 }
 
+// Only the leader of the request's term refuses one: it knows what it has taken. A deposed one may
+// have taken another copy of the request, and stays silent; its member proposes it again once it
+// has applied an entry of a later term.
 void Core::reply_reject(const Message& m, Reject reason) {
     Message answer = make(MessageType::kReject, m.from);
     answer.context = m.context;
@@ -46,8 +49,7 @@ void Core::reply_reject(const Message& m, Reject reason) {
 
 void Core::handle_propose(const Message& m) {
     if (!m.payload || m.payload->empty()) return malformed();
-    if (role_ != Role::kLeader) return reply_reject(m, Reject::kNotLeader);
-    if (!seen_[m.from].add(m.context)) return;
+    if (role_ != Role::kLeader || !seen_[m.from].add(m.context)) return;
     const Reject reason = propose(m.payload, m.context);
     if (reason != Reject::kNone) reply_reject(m, reason);
 }
@@ -59,11 +61,11 @@ void Core::handle_reject(const Message& m) {
 
 // ------------------------------------------------------------------ membership
 
-Reject Core::propose_config(const ChangeRequest& request) {
+Reject Core::propose_config(const ChangeRequest& request, std::uint64_t context) {
     if (role_ == Role::kLeader) return change_config(request);
     if (leader_ == kNobody) return Reject::kNotLeader;
     Message m = make(MessageType::kProposeConfig, leader_);
-    m.context = request.request.sequence;
+    m.context = context;
     m.payload = std::make_shared<const std::string>(encode(request));
     send(std::move(m));
     return Reject::kNone;
@@ -72,8 +74,7 @@ Reject Core::propose_config(const ChangeRequest& request) {
 void Core::handle_propose_config(const Message& m) {
     const auto request = m.payload ? decode_change_request(*m.payload) : std::nullopt;
     if (!request) return malformed();
-    if (role_ != Role::kLeader) return reply_reject(m, Reject::kNotLeader);
-    if (!seen_[m.from].add(m.context)) return;
+    if (role_ != Role::kLeader || !seen_[m.from].add(m.context)) return;
     const Reject reason = change_config(*request);
     if (reason != Reject::kNone) reply_reject(m, reason);
 }

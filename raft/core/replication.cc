@@ -317,9 +317,10 @@ void Core::handle_heartbeat_response(const Message& m) {
 
 void Core::release_reads() {
     if (reads_.empty()) return;
-    const std::uint64_t confirmed = quorum_value([this](const Progress& p) {
-        return &p == &progress_.at(options_.id) ? read_sequence_ : p.read_ack;
-    });
+    const auto own = progress_.find(options_.id);  // none where we only lead to our own removal
+    const Progress* self = own == progress_.end() ? nullptr : &own->second;
+    const std::uint64_t confirmed =
+        quorum_value([&](const Progress& p) { return &p == self ? read_sequence_ : p.read_ack; });
     while (!reads_.empty() && reads_.front().sequence <= confirmed) {
         const PendingRead& read = reads_.front();
         if (read.from == options_.id) {

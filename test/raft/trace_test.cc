@@ -6,6 +6,7 @@
 //   campaign N                  N's election timer runs out
 //   stabilize [N…]              messages and disk writes until nothing is left (only at these)
 //   deliver A->B | drop A->B    messages under way between two
+//   keep A->B | late            copies of them, which come later
 //   step N                      one round of messages to N
 //   hold-disk N | disk N        writes at N stay under way; are done
 //   isolate N | rejoin N        every message from and to N is lost
@@ -85,8 +86,11 @@ class Group {
             stabilize(only);
         } else if (command == "status") {
             status();
-        } else if (command == "deliver" || command == "drop") {
-            move(in, command == "drop");
+        } else if (command == "deliver" || command == "drop" || command == "keep") {
+            move(in, command);
+        } else if (command == "late") {
+            network_.insert(network_.end(), kept_.begin(), kept_.end());
+            kept_.clear();
         } else {
             at_node(command, in);
         }
@@ -213,8 +217,9 @@ class Group {
                 {"add-learner", ChangeKind::kAddLearner},
                 {"promote", ChangeKind::kPromote},
                 {"remove", ChangeKind::kRemove}};
+            ++context_;
             answer(core.propose_config(
-                {{id, ++context_}, {kinds.at(word), {NodeId(value), false, ""}}}));
+                {{id, context_}, {kinds.at(word), {NodeId(value), false, ""}}}, context_));
             if (nodes_.count(NodeId(value)) == 0) boot(NodeId(value));
         } else {
             say("unknown command {}", command);
@@ -321,7 +326,7 @@ class Group {
         if (busy) say("not stable after 200 rounds");
     }
 
-    void move(std::istringstream& in, bool drop) {
+    void move(std::istringstream& in, const std::string& command) {
         std::uint64_t from = 0;
         std::uint64_t to = 0;
         char dash = 0;
@@ -336,9 +341,13 @@ class Group {
                 rest.push_back(std::move(m));
             }
         }
-        network_ = std::move(rest);
         say("{} messages", taken.size());
-        if (drop) return;
+        if (command == "keep") {
+            kept_.insert(kept_.end(), taken.begin(), taken.end());
+            rest.insert(rest.end(), taken.begin(), taken.end());
+        }
+        network_ = std::move(rest);
+        if (command != "deliver") return;
         Node& node = nodes_.at(NodeId(to));
         for (Message& m : taken) {
             node.core->step(std::move(m));
@@ -363,6 +372,7 @@ class Group {
 
     std::map<NodeId, Node> nodes_;
     std::deque<Message> network_;
+    std::vector<Message> kept_;
     std::string out_;
     std::uint64_t context_ = 0;
 };
