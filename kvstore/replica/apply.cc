@@ -24,7 +24,8 @@ void Replica::Impl::apply_entry(const raft::Entry& entry,
 void Replica::Impl::apply_config(const raft::Entry& entry) {
     machine.keep_membership(entry.data());
     const auto config = raft::decode_config_entry(entry.data());
-    if (!config || config->request.node != options.id) return;
+    // A joint membership is half of a change: whoever waits for it is answered at its end.
+    if (!config || config->config.joint() || config->request.node != options.id) return;
     const auto it = changes.find(config->request.sequence);
     if (it == changes.end()) return;
     MembersCallback done = std::move(it->second.done);

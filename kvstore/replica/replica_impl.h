@@ -18,7 +18,7 @@ namespace kvstore {
 
 struct Replica::Impl final : raft::PeerHandler {
     struct PendingChange {
-        raft::ConfigChange change;
+        std::vector<raft::ConfigChange> changes;
         MembersCallback done;
         base::Millis deadline{0};
         std::uint64_t context = 0;  // of the last attempt
@@ -68,7 +68,7 @@ struct Replica::Impl final : raft::PeerHandler {
     void propose(std::string payload, ProposeCallback done);
     void read_index(ReadCallback done);
     void transfer_leadership(raft::NodeId target, DoneCallback done);
-    void change_membership(MembershipChange change, MembersCallback done);
+    void change_membership(const std::vector<MembershipChange>& list, MembersCallback done);
     void try_change(std::uint64_t sequence);
     void rejected(const raft::Effects::Rejected& r);
     void lost_changes_before(raft::Term term);

@@ -13,7 +13,8 @@
 // Messages from peers are never trusted: what makes no sense is dropped and counted.
 //
 // Source: Ongaro, "Consensus: Bridging Theory and Practice" (2014): §3 (Raft), §4 (membership, in
-// force from the append on), §6.4 (reads), §9.6 (pre-vote), §10.2 (parallel disk write).
+// force from the append on, single steps and joint), §6.4 (reads), §9.6 (pre-vote), §10.2 (parallel
+// disk write).
 
 #include <cstdint>
 #include <deque>
@@ -268,7 +269,9 @@ class Core {
     void handle_reject(const Message& m);
     void handle_transfer(const Message& m);
     Reject change_config(const ChangeRequest& request);
-    Reject may_change(const ConfigChange& change, const Config& after) const;
+    Reject may_change(const std::vector<ConfigChange>& changes, const Config& after) const;
+    RequestId joint_request() const;
+    void finish_joint();
     void config_in_force();
     void config_committed();
     Reject start_transfer(NodeId target);

@@ -66,7 +66,7 @@ void Core::follow(NodeId leader) {
 }
 
 void Core::request_votes(MessageType type, Term term, bool force) {
-    for (const Peer& peer : config().peers) {
+    for (const Peer& peer : config().members()) {
         if (peer.learner || peer.id == options_.id) continue;
         Message m = make(type, peer.id);
         m.term = term;
@@ -109,17 +109,15 @@ void Core::become_candidate(bool force) {
 }
 
 void Core::count_votes() {
-    std::size_t granted = 0;
-    std::size_t refused = 0;
-    for (const auto& [id, vote] : votes_) {
-        if (!config().is_voter(id)) continue;
-        ++(vote ? granted : refused);
-    }
-    if (granted >= config().quorum()) {
+    const auto voted = [this](NodeId id, bool grant) {
+        const auto it = votes_.find(id);
+        return it != votes_.end() && it->second == grant;
+    };
+    if (config().majority([&](NodeId id) { return voted(id, true); })) {
         if (role_ == Role::kPreCandidate) return become_candidate(false);
         return become_leader();
     }
-    if (refused >= config().quorum()) {
+    if (!config().majority([&](NodeId id) { return !voted(id, false); })) {
         become_follower(hard_.term, kNobody);
         reset_election_timer(options_.heartbeat_ticks, 3 * options_.heartbeat_ticks);
     }

@@ -13,12 +13,13 @@
 //   propose N TEXT
 //   read N CONTEXT
 //   transfer N TARGET
-//   change N KIND ID            add-voter, add-learner, promote, remove
+//   change N KIND ID [KIND ID…] add-voter, add-learner, promote, remove; several in one step
 //   restart N                   with what was durable
 //   damage N KEEP               restart, with the first KEEP entries only and knowing of the loss
 //   log N TERM…                 gives N, before anything else, a log with these terms
 //   status                      one line a member
 //   unreachable N PEER
+//   quietly COMMAND…            prints only changes of role
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -75,7 +76,11 @@ class Group {
         std::istringstream in(line);
         std::string command;
         in >> command;
-        if (command == "nodes") {
+        if (command == "quietly") {
+            std::string rest;
+            std::getline(in >> std::ws, rest);
+            quietly(rest);
+        } else if (command == "nodes") {
             make(in);
         } else if (command == "log") {
             give_log(in);
@@ -101,6 +106,13 @@ class Group {
     template <class... Args>
     void say(fmt::format_string<Args...> format, Args&&... args) {
         out_ += fmt::format(format, std::forward<Args>(args)...) + "\n";
+    }
+
+    void quietly(const std::string& command) {
+        std::istringstream lines(run(command));
+        out_.clear();
+        for (std::string line; std::getline(lines, line);)
+            if (line.find(" of term ") != std::string::npos) say("{}", line);
     }
 
     void make(std::istringstream& in) {
@@ -211,16 +223,17 @@ class Group {
             in >> value;
             core.unreachable(NodeId(value));
         } else if (command == "change") {
-            in >> word >> value;
             static const std::map<std::string, ChangeKind> kinds{
                 {"add-voter", ChangeKind::kAddVoter},
                 {"add-learner", ChangeKind::kAddLearner},
                 {"promote", ChangeKind::kPromote},
                 {"remove", ChangeKind::kRemove}};
-            ++context_;
-            answer(core.propose_config(
-                {{id, context_}, {kinds.at(word), {NodeId(value), false, ""}}}, context_));
-            if (nodes_.count(NodeId(value)) == 0) boot(NodeId(value));
+            ChangeRequest request{{id, ++context_}, {}};
+            while (in >> word >> value) {
+                request.changes.push_back({kinds.at(word), {NodeId(value), false, ""}});
+                if (nodes_.count(NodeId(value)) == 0) boot(NodeId(value));
+            }
+            answer(core.propose_config(request, context_));
         } else {
             say("unknown command {}", command);
         }
@@ -364,6 +377,9 @@ class Group {
             std::string members;
             for (const Peer& p : c.config().peers)
                 members += fmt::format(" {}{}", p.id, p.learner ? "?" : "");
+            if (c.config().joint()) members += " before";
+            for (const Peer& p : c.config().outgoing)
+                members += fmt::format(" {}", p.id);
             say("{}: {} term {} leader {} commit {} log{} members{}{}", id, role_name(c.role()),
                 c.term(), c.leader(), c.log().commit(), terms, members,
                 c.repairing() ? " repairing" : "");
