@@ -78,9 +78,8 @@ void Node::change_members(MembershipChange change, Done<T> done) {
 
 bool Node::voters_are_alive() const {
     for (const auto& [id, progress] : replica_.core().progress()) {
-        const auto* peer = replica_.core().config().find(id);
-        if (peer != nullptr && !peer->learner && id != replica_.id() && !progress.alive())
-            return false;
+        const bool votes = replica_.core().config().is_voter(id);
+        if (votes && id != replica_.id() && !progress.alive()) return false;
     }
     return true;
 }

@@ -24,7 +24,8 @@ void Replica::Impl::apply_entry(const raft::Entry& entry,
 void Replica::Impl::apply_config(const raft::Entry& entry) {
     machine.keep_membership(entry.data());
     const auto config = raft::decode_config_entry(entry.data());
-    if (!config || config->request.node != options.id) return;
+    // A joint membership is half of a change: whoever waits for it is answered at its end.
+    if (!config || config->config.joint() || config->request.node != options.id) return;
     const auto it = changes.find(config->request.sequence);
     if (it == changes.end()) return;
     MembersCallback done = std::move(it->second.done);
@@ -43,6 +44,7 @@ void Replica::Impl::apply(const std::vector<raft::Entry>& entries) {
             applied_term = entry.term;
             new_term = true;
             counters.proposals_repeated += proposals.lost_before(entry.term);
+            lost_changes_before(entry.term);
         }
         if (entry.type == raft::EntryType::kConfig) {
             apply_config(entry);

@@ -69,7 +69,7 @@ raft::Config to_config(const std::vector<Member>& members) {
 
 std::vector<Member> to_members(const raft::Config& config) {
     std::vector<Member> out;
-    for (const raft::Peer& peer : config.peers)
+    for (const raft::Peer& peer : config.members())
         out.push_back(to_member(peer));
     return out;
 }

@@ -15,6 +15,7 @@ raft::Peer to_peer(const Member& member);
 // A context that cannot be read gives a member without name and URLs.
 Member to_member(const raft::Peer& peer);
 raft::Config to_config(const std::vector<Member>& members);
+// In a joint membership also those that are about to leave.
 std::vector<Member> to_members(const raft::Config& config);
 
 }  // namespace kvstore

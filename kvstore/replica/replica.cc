@@ -363,7 +363,7 @@ void Replica::Impl::announce_role() {
 void Replica::Impl::update_peers() {
     std::map<NodeId, raft::PeerAddress> wanted;
     const auto add = [&](const raft::Config& config) {
-        for (const raft::Peer& peer : config.peers)
+        for (const raft::Peer& peer : config.members())
             if (peer.id != options.id) wanted[peer.id] = {peer.id, to_member(peer).peer_urls};
     };
     // A member that was just removed is still told so.
@@ -428,7 +428,7 @@ void Replica::Impl::transfer_leadership(NodeId target, DoneCallback done) {
     if (stopping) return answer(errors::stopped());
     if (core->leader() == raft::kNobody) return answer(errors::no_leader());
     if (target == core->leader()) return answer({});
-    if (target != raft::kNobody && !core->config().is_voter(target))
+    if (target != raft::kNobody && !core->config().stays_voter(target))
         return answer(
             base::Error(base::Code::kFailedPrecondition, "etcdserver: bad leader transferee"));
     const NodeId from = core->leader();
@@ -438,10 +438,13 @@ void Replica::Impl::transfer_leadership(NodeId target, DoneCallback done) {
     later([this] { pump(); });
 }
 
-void Replica::Impl::change_membership(MembershipChange change, MembersCallback done) {
+void Replica::Impl::change_membership(const std::vector<MembershipChange>& list,
+                                      MembersCallback done) {
     if (stopping) return later([done = std::move(done)]() mutable { done(errors::stopped()); });
     PendingChange pending;
-    pending.change = {static_cast<raft::ChangeKind>(change.kind), to_peer(change.member)};
+    for (const MembershipChange& change : list)
+        pending.changes.push_back(
+            {static_cast<raft::ChangeKind>(change.kind), to_peer(change.member)});
     pending.done = std::move(done);
     pending.deadline = now() + options.request_timeout;
     const std::uint64_t sequence = ++last_change;
@@ -455,9 +458,14 @@ void Replica::Impl::change_membership(MembershipChange change, MembersCallback d
 void Replica::Impl::try_change(std::uint64_t sequence) {
     const auto it = changes.find(sequence);
     if (it == changes.end()) return;
-    it->second.waiting = false;
-    const Reject reject = core->propose_config({{options.id, sequence}, it->second.change});
-    if (reject != Reject::kNone) rejected({sequence, raft::MessageType::kProposeConfig, reject});
+    PendingChange& change = it->second;
+    change.waiting = false;
+    change.context = ++last_change;
+    change.term = core->term();
+    const Reject reject =
+        core->propose_config({{options.id, sequence}, change.changes}, change.context);
+    if (reject != Reject::kNone)
+        rejected({change.context, raft::MessageType::kProposeConfig, reject});
 }
 
 void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
@@ -465,7 +473,9 @@ void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
         proposals.unsend(r.context);  // tried again at the next tick
         return;
     }
-    const auto it = changes.find(r.context);
+    const auto it = std::find_if(changes.begin(), changes.end(), [&](const auto& entry) {
+        return entry.second.context == r.context;
+    });
     if (it == changes.end()) return;
     if (r.reason == Reject::kChangePending || r.reason == Reject::kTransferring ||
         r.reason == Reject::kNotLeader) {
@@ -475,6 +485,13 @@ void Replica::Impl::rejected(const raft::Effects::Rejected& r) {
     MembersCallback done = std::move(it->second.done);
     changes.erase(it);
     done(errors::of(r.reason));
+}
+
+// As with proposals: an entry of `term` is applied, so what was asked of earlier leaders and was
+// not applied until now never will be.
+void Replica::Impl::lost_changes_before(Term term) {
+    for (auto& [sequence, change] : changes)
+        if (change.term < term) change.waiting = true;
 }
 
 void Replica::Impl::fail_all(const base::Error& error) {
@@ -527,8 +544,8 @@ raft::Role Replica::role() const {
     return impl_->core->role();
 }
 bool Replica::is_learner() const {
-    const raft::Peer* self = impl_->core->config().find(impl_->options.id);
-    return self != nullptr && self->learner;
+    const raft::Config& config = impl_->core->config();
+    return config.find(impl_->options.id) != nullptr && !config.is_voter(impl_->options.id);
 }
 std::vector<Member> Replica::members() const {
     return to_members(impl_->core->config());
@@ -545,8 +562,12 @@ std::uint64_t Replica::log_bytes() const {
 void Replica::transfer_leadership(NodeId target, DoneCallback done) {
     impl_->transfer_leadership(target, std::move(done));
 }
-void Replica::change_membership(MembershipChange change, MembersCallback done) {
-    impl_->change_membership(std::move(change), std::move(done));
+void Replica::change_membership(const MembershipChange& change, MembersCallback done) {
+    impl_->change_membership({change}, std::move(done));
+}
+void Replica::change_membership(const std::vector<MembershipChange>& changes,
+                                MembersCallback done) {
+    impl_->change_membership(changes, std::move(done));
 }
 void Replica::on_leader_change(std::function<void(NodeId, Term)> f) {
     impl_->leader_observers.push_back(std::move(f));

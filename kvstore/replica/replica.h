@@ -126,7 +126,9 @@ class Replica {
     // Done when `target` leads; on any member. kNobody: the most up-to-date other voter.
     void transfer_leadership(raft::NodeId target, DoneCallback done);
     // One change at a time, on any member; answers the members after it, once it is committed.
-    void change_membership(MembershipChange change, MembersCallback done);
+    void change_membership(const MembershipChange& change, MembersCallback done);
+    // Several in one step (joint consensus): promotions and additions before removals.
+    void change_membership(const std::vector<MembershipChange>& changes, MembersCallback done);
 
     // Called on the store loop from outside of any replica method's caller. Several may be set.
     // on_role: each change of (role, term) of this member; `leader` becomes true only once the

@@ -18,10 +18,12 @@ namespace kvstore {
 
 struct Replica::Impl final : raft::PeerHandler {
     struct PendingChange {
-        raft::ConfigChange change;
+        std::vector<raft::ConfigChange> changes;
         MembersCallback done;
         base::Millis deadline{0};
-        bool waiting = false;  // for an earlier change; proposed again at each tick
+        std::uint64_t context = 0;  // of the last attempt
+        raft::Term term;            // that it was made in
+        bool waiting = false;       // not under way: proposed again at each tick
     };
     struct PendingTransfer {
         raft::NodeId from;
@@ -66,9 +68,10 @@ struct Replica::Impl final : raft::PeerHandler {
     void propose(std::string payload, ProposeCallback done);
     void read_index(ReadCallback done);
     void transfer_leadership(raft::NodeId target, DoneCallback done);
-    void change_membership(MembershipChange change, MembersCallback done);
+    void change_membership(const std::vector<MembershipChange>& list, MembersCallback done);
     void try_change(std::uint64_t sequence);
     void rejected(const raft::Effects::Rejected& r);
+    void lost_changes_before(raft::Term term);
     void fail_all(const base::Error& error);
 
     // --- applying (apply.cc)
@@ -102,7 +105,7 @@ struct Replica::Impl final : raft::PeerHandler {
     Proposals proposals;
     Reads reads;
     std::map<std::uint64_t, PendingChange> changes;
-    std::uint64_t last_change;
+    std::uint64_t last_change;  // sequences and contexts
     std::vector<PendingTransfer> transfers;
 
     ReplicaCounters counters;

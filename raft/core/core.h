@@ -13,7 +13,8 @@
 // Messages from peers are never trusted: what makes no sense is dropped and counted.
 //
 // Source: Ongaro, "Consensus: Bridging Theory and Practice" (2014): §3 (Raft), §4 (membership, in
-// force from the append on), §6.4 (reads), §9.6 (pre-vote), §10.2 (parallel disk write).
+// force from the append on, single steps and joint), §6.4 (reads), §9.6 (pre-vote), §10.2 (parallel
+// disk write).
 
 #include <cstdint>
 #include <deque>
@@ -136,7 +137,8 @@ class Core {
     // was not, it never will be, and may be proposed again. `context` names it in Rejected.
     // Anything but kNone: not taken, and not forwarded.
     Reject propose(Payload payload, std::uint64_t context);
-    Reject propose_config(const ChangeRequest& request);
+    // Likewise. `context` is another one each time that the change is proposed.
+    Reject propose_config(const ChangeRequest& request, std::uint64_t context);
     // Answered by a Read with the same context; not at all when the leader changes or messages are
     // lost, so ask again after a while. kNotLeader: no leader is known.
     Reject read_index(std::uint64_t context);
@@ -219,6 +221,7 @@ class Core {
     void reset_election_timer(std::uint32_t low, std::uint32_t high);
     void become_follower(Term term, NodeId leader);
     void follow(NodeId leader);
+    bool may_campaign() const;
     void campaign(bool pre_vote, bool force);
     void become_candidate(bool force);
     void become_leader();
@@ -266,7 +269,9 @@ class Core {
     void handle_reject(const Message& m);
     void handle_transfer(const Message& m);
     Reject change_config(const ChangeRequest& request);
-    Reject may_change(const ConfigChange& change, const Config& after) const;
+    Reject may_change(const std::vector<ConfigChange>& changes, const Config& after) const;
+    RequestId joint_request() const;
+    void finish_joint();
     void config_in_force();
     void config_committed();
     Reject start_transfer(NodeId target);

@@ -14,11 +14,21 @@ void Core::reset_election_timer(std::uint32_t low, std::uint32_t high) {
 
 void Core::tick_follower() {
     if (++election_elapsed_ < election_timeout_) return;
-    if (!config().is_voter(options_.id) || repairing()) {
+    if (!may_campaign()) {
         leader_ = kNobody;
         return reset_election_timer(options_.election_ticks, 2 * options_.election_ticks);
     }
     campaign(true, false);
+}
+
+// A voter whose removal is not known to be committed still campaigns: it may be the only one that
+// has the entry, and then nobody else can win (thesis §4.2.2). Its own vote does not count.
+bool Core::may_campaign() const {
+    if (repairing()) return false;
+    if (config().is_voter(options_.id)) return true;
+    for (Index i = log_.commit(); i < log_.config_index(); i = *log_.next_config_after(i))
+        if (log_.config_at(i).is_voter(options_.id)) return true;
+    return false;
 }
 
 // A leader's word within the minimal election timeout is a lease: until it ends nobody here helps
@@ -56,7 +66,7 @@ void Core::follow(NodeId leader) {
 }
 
 void Core::request_votes(MessageType type, Term term, bool force) {
-    for (const Peer& peer : config().peers) {
+    for (const Peer& peer : config().members()) {
         if (peer.learner || peer.id == options_.id) continue;
         Message m = make(type, peer.id);
         m.term = term;
@@ -74,7 +84,7 @@ void Core::request_votes(MessageType type, Term term, bool force) {
 }
 
 void Core::campaign(bool pre_vote, bool force) {
-    if (!config().is_voter(options_.id) || repairing()) return;
+    if (!may_campaign()) return;
     ++counters_.campaigns;
     if (!pre_vote) return become_candidate(force);
     role_ = Role::kPreCandidate;
@@ -99,17 +109,15 @@ void Core::become_candidate(bool force) {
 }
 
 void Core::count_votes() {
-    std::size_t granted = 0;
-    std::size_t refused = 0;
-    for (const auto& [id, vote] : votes_) {
-        if (!config().is_voter(id)) continue;
-        ++(vote ? granted : refused);
-    }
-    if (granted >= config().quorum()) {
+    const auto voted = [this](NodeId id, bool grant) {
+        const auto it = votes_.find(id);
+        return it != votes_.end() && it->second == grant;
+    };
+    if (config().majority([&](NodeId id) { return voted(id, true); })) {
         if (role_ == Role::kPreCandidate) return become_candidate(false);
         return become_leader();
     }
-    if (refused >= config().quorum()) {
+    if (!config().majority([&](NodeId id) { return !voted(id, false); })) {
         become_follower(hard_.term, kNobody);
         reset_election_timer(options_.heartbeat_ticks, 3 * options_.heartbeat_ticks);
     }
@@ -168,10 +176,6 @@ bool Core::handle_terms(Message& m) {
             send(std::move(no));
             break;
         }
-        case MessageType::kPropose:
-        case MessageType::kProposeConfig:
-            reply_reject(m, Reject::kNotLeader);
-            break;
         default:
             break;
     }

@@ -1,4 +1,4 @@
-// Proposals, membership (thesis §4, single-step) and leader transfer (§3.10).
+// Proposals, membership (thesis §4) and leader transfer (§3.10).
 
 #include <algorithm>
 
@@ -36,6 +36,9 @@ bool Core::SeenRequests::add(std::uint64_t context) {
     return true;
 }
 
+// Only the leader of the request's term refuses one: it knows what it has taken. A deposed one may
+// have taken another copy of the request, and stays silent; its member proposes it again once it
+// has applied an entry of a later term.
 void Core::reply_reject(const Message& m, Reject reason) {
     Message answer = make(MessageType::kReject, m.from);
     answer.context = m.context;
@@ -46,8 +49,7 @@ void Core::reply_reject(const Message& m, Reject reason) {
 
 void Core::handle_propose(const Message& m) {
     if (!m.payload || m.payload->empty()) return malformed();
-    if (role_ != Role::kLeader) return reply_reject(m, Reject::kNotLeader);
-    if (!seen_[m.from].add(m.context)) return;
+    if (role_ != Role::kLeader || !seen_[m.from].add(m.context)) return;
     const Reject reason = propose(m.payload, m.context);
     if (reason != Reject::kNone) reply_reject(m, reason);
 }
@@ -59,11 +61,11 @@ void Core::handle_reject(const Message& m) {
 
 // ------------------------------------------------------------------ membership
 
-Reject Core::propose_config(const ChangeRequest& request) {
+Reject Core::propose_config(const ChangeRequest& request, std::uint64_t context) {
     if (role_ == Role::kLeader) return change_config(request);
     if (leader_ == kNobody) return Reject::kNotLeader;
     Message m = make(MessageType::kProposeConfig, leader_);
-    m.context = request.request.sequence;
+    m.context = context;
     m.payload = std::make_shared<const std::string>(encode(request));
     send(std::move(m));
     return Reject::kNone;
@@ -72,25 +74,25 @@ Reject Core::propose_config(const ChangeRequest& request) {
 void Core::handle_propose_config(const Message& m) {
     const auto request = m.payload ? decode_change_request(*m.payload) : std::nullopt;
     if (!request) return malformed();
-    if (role_ != Role::kLeader) return reply_reject(m, Reject::kNotLeader);
-    if (!seen_[m.from].add(m.context)) return;
+    if (role_ != Role::kLeader || !seen_[m.from].add(m.context)) return;
     const Reject reason = change_config(*request);
     if (reason != Reject::kNone) reply_reject(m, reason);
 }
 
-Reject Core::may_change(const ConfigChange& change, const Config& after) const {
-    if (change.kind == ChangeKind::kPromote) {
+Reject Core::may_change(const std::vector<ConfigChange>& changes, const Config& after) const {
+    bool removes = false;
+    for (const ConfigChange& change : changes) {
+        removes = removes || change.kind == ChangeKind::kRemove;
+        if (change.kind != ChangeKind::kPromote) continue;
         const Progress& p = progress_.at(change.peer.id);
         const std::uint64_t need = log_.last_index().value() - log_.last_index().value() / 10;
         if (!p.alive() || p.match.value() < need) return Reject::kLearnerNotReady;
     }
-    if (change.kind == ChangeKind::kRemove) {
-        std::size_t active = 0;
-        for (const Peer& peer : after.peers)
-            if (!peer.learner && (peer.id == options_.id || progress_.at(peer.id).alive()))
-                ++active;
-        if (active < after.quorum()) return Reject::kUnhealthy;
-    }
+    const auto alive = [this](NodeId id) {
+        const auto it = progress_.find(id);
+        return id == options_.id || (it != progress_.end() && it->second.alive());
+    };
+    if ((removes || after.joint()) && !after.majority(alive)) return Reject::kUnhealthy;
     return Reject::kNone;
 }
 
@@ -100,9 +102,9 @@ Reject Core::change_config(const ChangeRequest& request) {
     // that do not intersect could exist (the thesis' published correction).
     if (log_.config_index() > log_.commit() || log_.commit() < term_start_)
         return Reject::kChangePending;
-    Changed changed = apply_change(config(), request.change);
+    Changed changed = apply_changes(config(), request.changes);
     if (changed.reject != Reject::kNone) return changed.reject;
-    const Reject reason = may_change(request.change, changed.config);
+    const Reject reason = may_change(request.changes, changed.config);
     if (reason != Reject::kNone) return reason;
     append_own(EntryType::kConfig, std::make_shared<const std::string>(encode(
                                        ConfigEntry{request.request, std::move(changed.config)})));
@@ -111,11 +113,28 @@ Reject Core::change_config(const ChangeRequest& request) {
     return Reject::kNone;
 }
 
+// Who asked for the joint membership in force; nobody where only a snapshot tells of it.
+RequestId Core::joint_request() const {
+    const Index at = log_.config_index();
+    if (at == log_.base().index) return {};
+    const std::vector<Entry> entry = log_.slice(at, at, options_.max_message_bytes);
+    const auto decoded = entry.empty() ? std::nullopt : decode_config_entry(entry.front().data());
+    return decoded ? decoded->request : RequestId{};
+}
+
+// The joint membership is committed: the voters before it are not needed any more.
+void Core::finish_joint() {
+    append_own(EntryType::kConfig, std::make_shared<const std::string>(encode(
+                                       ConfigEntry{joint_request(), leave_joint(config())})));
+    config_in_force();
+    broadcast_append();
+}
+
 // The newest membership of the log changed.
 void Core::config_in_force() {
     config_changed_ = true;
     if (role_ != Role::kLeader) return;
-    for (const Peer& peer : config().peers) {
+    for (const Peer& peer : config().members()) {
         const auto [it, added] = progress_.try_emplace(
             peer.id, log_.last_index() + 1,
             Window(options_.max_inflight_messages, options_.max_inflight_bytes));
@@ -145,6 +164,7 @@ void Core::config_committed() {
         }
         it = progress_.erase(it);
     }
+    if (config().joint()) return finish_joint();
     if (config().is_voter(options_.id)) return;
     // We led our own removal to its end; someone else goes on.
     const NodeId successor = best_successor();
@@ -158,7 +178,7 @@ NodeId Core::best_successor() const {
     NodeId best = kNobody;
     Index best_match;
     for (const Peer& peer : config().peers) {
-        if (peer.learner || peer.id == options_.id) continue;
+        if (!config().stays_voter(peer.id) || peer.id == options_.id) continue;
         const Progress& p = progress_.at(peer.id);
         if (!p.alive()) continue;
         if (best == kNobody || p.match > best_match) {
@@ -185,7 +205,7 @@ void Core::handle_transfer(const Message& m) {
 Reject Core::start_transfer(NodeId target) {
     if (target == kNobody) target = best_successor();
     if (target == options_.id) return Reject::kNone;
-    if (target == kNobody || !config().is_voter(target)) return Reject::kMemberNotFound;
+    if (target == kNobody || !config().stays_voter(target)) return Reject::kMemberNotFound;
     if (transferee_ == target) return Reject::kNone;
     ++counters_.transfers;
     transferee_ = target;

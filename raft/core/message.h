@@ -25,7 +25,7 @@ enum class MessageType : std::uint8_t {
     kCommit,             // commit; needs no answer
     // Requests of followers to the leader.
     kPropose,            // payload; context names it. Valid only in `term`: see Core::propose
-    kProposeConfig,      // payload: a ChangeRequest; context: the request's sequence
+    kProposeConfig,      // payload: a ChangeRequest; context and term as above
     kReject,             // context, reason
     kReadIndex,          // context
     kReadIndexResponse,  // context, index

@@ -1,7 +1,6 @@
 // Replication: the leader's pipeline, the follower's log, commit (thesis §3.5, §3.6, §10.2).
 
 #include <algorithm>
-#include <functional>
 
 #include "base/check.h"
 #include "raft/core/core.h"
@@ -11,13 +10,7 @@ namespace raft {
 // The largest value that a majority of the voters has reached.
 template <class F>
 auto Core::quorum_value(F f) const {
-    std::vector<decltype(f(std::declval<const Progress&>()))> values;
-    values.reserve(config().peers.size());
-    for (const Peer& peer : config().peers)
-        if (!peer.learner) values.push_back(f(progress_.at(peer.id)));
-    if (values.empty()) return decltype(f(std::declval<const Progress&>())){};
-    std::sort(values.begin(), values.end(), std::greater<>());
-    return values[config().quorum() - 1];
+    return config().quorum_value([&](NodeId id) { return f(progress_.at(id)); });
 }
 
 // ------------------------------------------------------------------ the leader's time
@@ -39,14 +32,13 @@ void Core::tick_leader() {
 }
 
 void Core::check_quorum() {
-    std::size_t active = 0;
-    for (const Peer& peer : config().peers) {
-        Progress& p = progress_.at(peer.id);
-        if (!peer.learner && (p.active || peer.id == options_.id)) ++active;
+    const bool majority = config().majority(
+        [this](NodeId id) { return id == options_.id || progress_.at(id).active; });
+    for (auto& [id, p] : progress_) {
         p.was_active = p.active;
         p.active = false;
     }
-    if (active >= config().quorum()) return;
+    if (majority) return;
     ++counters_.quorum_lost;
     become_follower(hard_.term, kNobody);
 }
@@ -317,9 +309,10 @@ void Core::handle_heartbeat_response(const Message& m) {
 
 void Core::release_reads() {
     if (reads_.empty()) return;
-    const std::uint64_t confirmed = quorum_value([this](const Progress& p) {
-        return &p == &progress_.at(options_.id) ? read_sequence_ : p.read_ack;
-    });
+    const auto own = progress_.find(options_.id);  // none where we only lead to our own removal
+    const Progress* self = own == progress_.end() ? nullptr : &own->second;
+    const std::uint64_t confirmed =
+        quorum_value([&](const Progress& p) { return &p == self ? read_sequence_ : p.read_ack; });
     while (!reads_.empty() && reads_.front().sequence <= confirmed) {
         const PendingRead& read = reads_.front();
         if (read.from == options_.id) {

@@ -117,6 +117,10 @@ base::Status Inbound::on_snapshot_frame(FrameKind kind, std::string_view body) {
         auto head = decode_message(body);
         if (!head || head->from != from_ || head->type != MessageType::kSnapshot)
             return base::invalid_argument("malformed snapshot head");
+        // An earlier stream of the same member is over, whatever of it is still under way.
+        for (const auto& other : owner_->inbound)
+            if (other.get() != this && other->from_ == from_ && other->streaming_)
+                other->refuse_snapshot(base::cancelled("another snapshot took its place"));
         const base::Status status = receiver->on_snapshot_begin(*head);
         streaming_ = status.has_value();
         if (!status) answer_snapshot(status);
@@ -125,16 +129,19 @@ base::Status Inbound::on_snapshot_frame(FrameKind kind, std::string_view body) {
     if (!streaming_) return {};  // refused: what was under way already
     if (kind == FrameKind::kSnapshotChunk) {
         const base::Status status = receiver->on_snapshot_chunk(from_, body);
-        if (status) return {};
-        streaming_ = false;
-        receiver->on_snapshot_aborted(from_);
-        answer_snapshot(status);
+        if (!status) refuse_snapshot(status);
         return {};
     }
     if (kind != FrameKind::kSnapshotEnd) return base::invalid_argument("unexpected frame");
     streaming_ = false;
     answer_snapshot(receiver->on_snapshot_end(from_));
     return {};
+}
+
+void Inbound::refuse_snapshot(const base::Status& status) {
+    streaming_ = false;
+    owner_->handler->on_snapshot_aborted(from_);
+    answer_snapshot(status);
 }
 
 void Inbound::answer_snapshot(const base::Status& status) {

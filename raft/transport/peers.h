@@ -28,8 +28,9 @@ class PeerHandler {
     // Messages to `peer` were dropped, or its connection is gone.
     virtual void on_unreachable(NodeId peer) = 0;
 
-    // A snapshot stream of `head.from`; one at a time (a new one replaces the old). `head` is the
-    // kSnapshot message to step once the stream is complete. An error refuses or ends the stream.
+    // A snapshot stream of `head.from`; one at a time: a new one ends the old, of which nothing is
+    // delivered any more. `head` is the kSnapshot message to step once the stream is complete. An
+    // error refuses or ends the stream.
     virtual base::Status on_snapshot_begin(const Message& head) = 0;
     virtual base::Status on_snapshot_chunk(NodeId from, std::string_view chunk) = 0;
     virtual base::Status on_snapshot_end(NodeId from) = 0;

@@ -118,6 +118,7 @@ class TcpPeers::Impl::Inbound final : public net::TransportOwner,
     base::Status on_frame(FrameKind kind, std::string_view body);
     base::Status on_hello(std::string_view body);
     base::Status on_snapshot_frame(FrameKind kind, std::string_view body);
+    void refuse_snapshot(const base::Status& status);
     void answer_snapshot(const base::Status& status);
     void end(std::string_view why);
     void forget();

@@ -6,18 +6,20 @@
 //   campaign N                  N's election timer runs out
 //   stabilize [N…]              messages and disk writes until nothing is left (only at these)
 //   deliver A->B | drop A->B    messages under way between two
+//   keep A->B | late            copies of them, which come later
 //   step N                      one round of messages to N
 //   hold-disk N | disk N        writes at N stay under way; are done
 //   isolate N | rejoin N        every message from and to N is lost
 //   propose N TEXT
 //   read N CONTEXT
 //   transfer N TARGET
-//   change N KIND ID            add-voter, add-learner, promote, remove
+//   change N KIND ID [KIND ID…] add-voter, add-learner, promote, remove; several in one step
 //   restart N                   with what was durable
 //   damage N KEEP               restart, with the first KEEP entries only and knowing of the loss
 //   log N TERM…                 gives N, before anything else, a log with these terms
 //   status                      one line a member
 //   unreachable N PEER
+//   quietly COMMAND…            prints only changes of role
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -74,7 +76,11 @@ class Group {
         std::istringstream in(line);
         std::string command;
         in >> command;
-        if (command == "nodes") {
+        if (command == "quietly") {
+            std::string rest;
+            std::getline(in >> std::ws, rest);
+            quietly(rest);
+        } else if (command == "nodes") {
             make(in);
         } else if (command == "log") {
             give_log(in);
@@ -85,8 +91,11 @@ class Group {
             stabilize(only);
         } else if (command == "status") {
             status();
-        } else if (command == "deliver" || command == "drop") {
-            move(in, command == "drop");
+        } else if (command == "deliver" || command == "drop" || command == "keep") {
+            move(in, command);
+        } else if (command == "late") {
+            network_.insert(network_.end(), kept_.begin(), kept_.end());
+            kept_.clear();
         } else {
             at_node(command, in);
         }
@@ -97,6 +106,13 @@ class Group {
     template <class... Args>
     void say(fmt::format_string<Args...> format, Args&&... args) {
         out_ += fmt::format(format, std::forward<Args>(args)...) + "\n";
+    }
+
+    void quietly(const std::string& command) {
+        std::istringstream lines(run(command));
+        out_.clear();
+        for (std::string line; std::getline(lines, line);)
+            if (line.find(" of term ") != std::string::npos) say("{}", line);
     }
 
     void make(std::istringstream& in) {
@@ -207,15 +223,17 @@ class Group {
             in >> value;
             core.unreachable(NodeId(value));
         } else if (command == "change") {
-            in >> word >> value;
             static const std::map<std::string, ChangeKind> kinds{
                 {"add-voter", ChangeKind::kAddVoter},
                 {"add-learner", ChangeKind::kAddLearner},
                 {"promote", ChangeKind::kPromote},
                 {"remove", ChangeKind::kRemove}};
-            answer(core.propose_config(
-                {{id, ++context_}, {kinds.at(word), {NodeId(value), false, ""}}}));
-            if (nodes_.count(NodeId(value)) == 0) boot(NodeId(value));
+            ChangeRequest request{{id, ++context_}, {}};
+            while (in >> word >> value) {
+                request.changes.push_back({kinds.at(word), {NodeId(value), false, ""}});
+                if (nodes_.count(NodeId(value)) == 0) boot(NodeId(value));
+            }
+            answer(core.propose_config(request, context_));
         } else {
             say("unknown command {}", command);
         }
@@ -321,7 +339,7 @@ class Group {
         if (busy) say("not stable after 200 rounds");
     }
 
-    void move(std::istringstream& in, bool drop) {
+    void move(std::istringstream& in, const std::string& command) {
         std::uint64_t from = 0;
         std::uint64_t to = 0;
         char dash = 0;
@@ -336,9 +354,13 @@ class Group {
                 rest.push_back(std::move(m));
             }
         }
-        network_ = std::move(rest);
         say("{} messages", taken.size());
-        if (drop) return;
+        if (command == "keep") {
+            kept_.insert(kept_.end(), taken.begin(), taken.end());
+            rest.insert(rest.end(), taken.begin(), taken.end());
+        }
+        network_ = std::move(rest);
+        if (command != "deliver") return;
         Node& node = nodes_.at(NodeId(to));
         for (Message& m : taken) {
             node.core->step(std::move(m));
@@ -355,6 +377,9 @@ class Group {
             std::string members;
             for (const Peer& p : c.config().peers)
                 members += fmt::format(" {}{}", p.id, p.learner ? "?" : "");
+            if (c.config().joint()) members += " before";
+            for (const Peer& p : c.config().outgoing)
+                members += fmt::format(" {}", p.id);
             say("{}: {} term {} leader {} commit {} log{} members{}{}", id, role_name(c.role()),
                 c.term(), c.leader(), c.log().commit(), terms, members,
                 c.repairing() ? " repairing" : "");
@@ -363,6 +388,7 @@ class Group {
 
     std::map<NodeId, Node> nodes_;
     std::deque<Message> network_;
+    std::vector<Message> kept_;
     std::string out_;
     std::uint64_t context_ = 0;
 };

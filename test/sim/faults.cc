@@ -157,8 +157,15 @@ void Cluster::change_members() {
     bool learner = false;
     for (const kvstore::Member& m : members)
         learner = learner || m.learner;
-    const std::uint64_t what = learner && random.chance(1, 2) ? 2 : random.below(4);
-    if (what < 2 && members.size() < 5) {
+    const std::uint64_t what = learner && random.chance(1, 2) ? 2 : random.below(5);
+    std::vector<kvstore::MembershipChange> changes;
+    raft::NodeId leaving;
+    const auto remove = [&] {
+        change.kind = Kind::kRemove;
+        change.member.id = leaving = members[random.below(members.size())].id;
+        changes.push_back(change);
+    };
+    if ((what < 2 && members.size() < 5) || (what == 4 && members.size() > 2)) {
         change.kind = what == 0 ? Kind::kAddLearner : Kind::kAddVoter;
         auto fresh = std::make_unique<Node>();
         fresh->id = raft::NodeId(++last_id_);
@@ -167,13 +174,15 @@ void Cluster::change_members() {
         Node& added = *fresh;
         nodes_[added.id] = std::move(fresh);
         start(added);
+        changes.push_back(change);
+        if (what == 4) remove();  // both in one step: a joint membership
     } else if (what == 2) {
         change.kind = Kind::kPromote;
         for (const kvstore::Member& m : members)
             if (m.learner) change.member.id = m.id;
-    } else if (members.size() > 2) {
-        change.kind = Kind::kRemove;
-        change.member.id = members[random.below(members.size())].id;
+        changes.push_back(change);
+    } else if (what == 3 && members.size() > 2) {
+        remove();
     } else {
         return;
     }
@@ -182,14 +191,13 @@ void Cluster::change_members() {
     changing_ = true;
     world_.after(4 * kSecond, [this] { changing_ = false; });
     node->replica->change_membership(
-        change, [this, change](base::Result<std::vector<kvstore::Member>> result) {
+        changes, [this, what, leaving](base::Result<std::vector<kvstore::Member>> result) {
             changing_ = false;
             if (!result) return World::cover("membership changes refused");
-            World::cover(
-                fmt::format("membership changes of kind {}", static_cast<int>(change.kind)));
-            if (change.kind != Kind::kRemove) return;
+            World::cover(fmt::format("membership changes of kind {}", what));
+            if (leaving == raft::kNobody) return;
             // Its operator switches it off a little later.
-            world_.after(500 * kMilli, [this, id = change.member.id] {
+            world_.after(500 * kMilli, [this, id = leaving] {
                 Node& gone = *nodes_.at(id);
                 crash(gone);
                 gone.removed = true;

@@ -69,6 +69,7 @@ struct SimNet::Stream {
     std::weak_ptr<bool> sender;
     std::weak_ptr<bool> receiver;
     bool begun = false;
+    bool replaced = false;
 };
 
 void SimNet::Endpoint::send_snapshot(raft::Message head, raft::ChunkSource chunks,
@@ -78,6 +79,9 @@ void SimNet::Endpoint::send_snapshot(raft::Message head, raft::ChunkSource chunk
     stream->chunks = std::move(chunks);
     stream->done = std::move(done);
     stream->sender = alive_;
+    auto& last = net_.streams_[{id_, stream->head.to}];
+    if (const auto old = last.lock()) old->replaced = true;
+    last = stream;
     net_.world_.after(net_.delay(), [&net = net_, stream] { net.step_stream(stream); });
 }
 
@@ -87,6 +91,8 @@ void SimNet::end_stream(std::shared_ptr<Stream> stream, base::Status status) {
 }
 
 void SimNet::step_stream(std::shared_ptr<Stream> stream) {
+    if (stream->replaced)
+        return end_stream(stream, base::cancelled("another snapshot took its place"));
     const raft::NodeId from = stream->head.from;
     const raft::NodeId to = stream->head.to;
     const auto it = ends_.find(to);

@@ -68,6 +68,7 @@ class SimNet {
     World& world_;
     std::map<raft::NodeId, Endpoint*> ends_;
     std::set<std::pair<raft::NodeId, raft::NodeId>> blocked_;
+    std::map<std::pair<raft::NodeId, raft::NodeId>, std::weak_ptr<Stream>> streams_;
     std::uint64_t loss_ = 0;
     std::uint64_t doubled_ = 0;
     Micros low_ = 200;
