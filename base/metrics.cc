@@ -36,14 +36,16 @@ std::string label_text(const Labels& labels, std::string_view extra = {}) {
     return out.empty() ? out : "{" + out + "}";
 }
 
-double resident_bytes() {
-    long pages_total = 0;
-    long pages_resident = 0;
+// What /proc says first (all of it) and second (the resident part), in bytes.
+std::pair<double, double> memory() {
+    long all = 0;
+    long resident = 0;
     if (FILE* f = std::fopen("/proc/self/statm", "r")) {
-        if (std::fscanf(f, "%ld %ld", &pages_total, &pages_resident) != 2) pages_resident = 0;
+        if (std::fscanf(f, "%ld %ld", &all, &resident) != 2) all = resident = 0;
         std::fclose(f);
     }
-    return static_cast<double>(pages_resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+    const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+    return {static_cast<double>(all) * page, static_cast<double>(resident) * page};
 }
 
 double cpu_seconds() {
@@ -59,6 +61,12 @@ double open_fds() {
     std::error_code ec;
     return static_cast<double>(
         std::distance(std::filesystem::directory_iterator("/proc/self/fd", ec), {}));
+}
+
+double max_fds() {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return static_cast<double>(limit.rlim_cur);
 }
 
 }  // namespace
@@ -136,6 +144,12 @@ void Registry::gauge_callback(std::string_view name, std::string_view help,
     impl_->series(name, help, "gauge", std::move(labels)).read = std::move(read);
 }
 
+void Registry::counter_callback(std::string_view name, std::string_view help,
+                                std::function<double()> read, Labels labels) {
+    std::lock_guard lock(impl_->mutex);
+    impl_->series(name, help, "counter", std::move(labels)).read = std::move(read);
+}
+
 std::string Registry::render() const {
     std::lock_guard lock(impl_->mutex);
     std::string out;
@@ -168,10 +182,13 @@ Registry& metrics() {
             std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
                 .count();
         r->gauge_callback("process_resident_memory_bytes", "Resident memory size in bytes.",
-                          resident_bytes);
-        r->gauge_callback("process_cpu_seconds_total",
-                          "User and system CPU time spent, in seconds.", cpu_seconds);
+                          [] { return memory().second; });
+        r->gauge_callback("process_virtual_memory_bytes", "Virtual memory size in bytes.",
+                          [] { return memory().first; });
+        r->counter_callback("process_cpu_seconds_total",
+                            "User and system CPU time spent, in seconds.", cpu_seconds);
         r->gauge_callback("process_open_fds", "Number of open file descriptors.", open_fds);
+        r->gauge_callback("process_max_fds", "Most file descriptors that may be open.", max_fds);
         r->gauge_callback("process_start_time_seconds",
                           "Start time of the process since the epoch, in seconds.",
                           [start] { return start; });

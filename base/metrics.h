@@ -18,6 +18,8 @@ namespace base {
 class Counter {
   public:
     void add(std::uint64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
+    // To what is counted elsewhere; one thread, and never back.
+    void advance_to(std::uint64_t n) { value_.store(n, std::memory_order_relaxed); }
     std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
   private:
@@ -64,6 +66,9 @@ class Registry {
     // A gauge read when the page is made; `read` runs on the thread that calls render().
     void gauge_callback(std::string_view name, std::string_view help, std::function<double()> read,
                         Labels labels = {});
+    // The same for what only grows.
+    void counter_callback(std::string_view name, std::string_view help,
+                          std::function<double()> read, Labels labels = {});
 
     // The whole page.
     std::string render() const;
@@ -73,8 +78,8 @@ class Registry {
     std::unique_ptr<Impl> impl_;
 };
 
-// The process's registry, with process_resident_memory_bytes, process_cpu_seconds_total,
-// process_open_fds and process_start_time_seconds.
+// The process's registry, with process_resident_memory_bytes, process_virtual_memory_bytes,
+// process_cpu_seconds_total, process_open_fds, process_max_fds and process_start_time_seconds.
 Registry& metrics();
 
 }  // namespace base

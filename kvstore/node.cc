@@ -61,12 +61,12 @@ base::Status Node::readable() const {
 
 void Node::after_read_index(base::UniqueFunction<void(base::Status)> read) {
     if (replica_.is_learner()) return read(errors::not_supported_for_learner());
-    replica_.read_index([r = std::move(read)](base::Result<raft::Index> index) mutable {
-        if (index)
-            r(base::Status());
-        else
+    replica_.read_index(
+        [this, alive = alive_, r = std::move(read)](base::Result<raft::Index> index) mutable {
+            if (index) return r(base::Status());
+            if (*alive) ++counters_.reads_failed;
             r(index.error());
-    });
+        });
 }
 
 void Node::range(pb::RangeRequest request, Done<pb::RangeResponse> done, Caller caller) {
@@ -106,6 +106,7 @@ void Node::read_encoded(const pb::RangeRequest& request, Done<EncodedRange> done
     auto& store = machine_.store();
     if (auto bad = readable(); !bad) return done(bad.error());
     if (auto bad = store.check_revision(request.revision()); !bad) return done(bad.error());
+    store.count_range();
     RangeReader::Options options;
     options.interval = schema::KeyInterval::of(request.key(), request.range_end());
     options.revision = request.revision() >= store.revision() ? 0 : request.revision();
@@ -147,6 +148,7 @@ void Node::open_range(pb::RangeRequest request, Done<OpenRange> done, Caller cal
         auto& store = machine_.store();
         TRY_VOID(readable());
         TRY_VOID(store.check_revision(r.revision()));
+        store.count_range();
         RangeReader::Options options;
         options.interval = schema::KeyInterval::of(r.key(), r.range_end());
         // One key is the interval up to its successor.
@@ -270,6 +272,7 @@ void Node::lease_keep_alive(std::int64_t id, Done<pb::LeaseKeepAliveResponse> do
         fill_header(response.mutable_header());
         response.set_id(id);
         response.set_ttl(machine_.lessor().renew(id, machine_.now_ms()).value_or(0));
+        if (response.ttl() > 0) ++counters_.leases_renewed;
         d(std::move(response));
     });
 }

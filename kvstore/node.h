@@ -131,6 +131,16 @@ class Node {
     WatchHub& hub() { return machine_.hub(); }
     void pump();
 
+    // For metrics.
+    struct Counters {
+        std::int64_t proposals_pending = 0;
+        std::uint64_t proposals_failed = 0;
+        std::uint64_t reads_failed = 0;  // no leader confirmed the read in time
+        std::uint64_t leases_renewed = 0;
+    };
+    const Counters& counters() const { return counters_; }
+    const Options& options() const { return options_; }
+
     MvccStore& store() { return machine_.store(); }
     Machine& machine() { return machine_; }
     Replica& replica() { return replica_; }
@@ -174,6 +184,7 @@ class Node {
     std::vector<Done<etcdserverpb::DefragmentResponse>> defragmenting_;
     bool pumping_ = false;
     std::vector<base::UniqueFunction<void()>> after_scrub_;
+    Counters counters_;
     std::shared_ptr<bool> alive_;  // what is posted checks it
 };
 

@@ -18,17 +18,20 @@ void Node::propose(Command command, Done<T> done, const Caller& caller) {
     if (replica_.is_learner()) return done(errors::not_supported_for_learner());
     if (bytes.size() > options_.max_request_bytes) return done(errors::request_too_large());
     if (auto room = take_from_quota(command); !room) return done(room.error());
-    replica_.propose(std::move(bytes),
-                     [this, d = std::move(done)](base::Result<ApplyResult> applied) mutable {
-                         if (!applied) return d(applied.error());
-                         auto* output = dynamic_cast<MachineOutput*>(applied->get());
-                         CHECK(output != nullptr);
-                         if (!output->response) return d(output->response.error());
-                         auto* response = std::get_if<T>(&*output->response);
-                         CHECK(response != nullptr);
-                         fill_header(response->mutable_header());
-                         d(std::move(*response));
-                     });
+    ++counters_.proposals_pending;
+    replica_.propose(std::move(bytes), [this, alive = alive_, d = std::move(done)](
+                                           base::Result<ApplyResult> applied) mutable {
+        if (*alive) --counters_.proposals_pending;
+        if (*alive && !applied) ++counters_.proposals_failed;
+        if (!applied) return d(applied.error());
+        auto* output = dynamic_cast<MachineOutput*>(applied->get());
+        CHECK(output != nullptr);
+        if (!output->response) return d(output->response.error());
+        auto* response = std::get_if<T>(&*output->response);
+        CHECK(response != nullptr);
+        fill_header(response->mutable_header());
+        d(std::move(*response));
+    });
 }
 
 // Passes a call on to the leader, which looks at the caller itself, and reads its answer.

@@ -133,12 +133,16 @@ GrpcCall::~GrpcCall() {
 void GrpcCall::respond(std::string_view message) {
     if (closed()) return;
     answered_ = true;
+    witness_.sent(message.size());
+    witness_.handled(0);
     exchange_->respond_grpc(share(grpc_frame(message)));
 }
 
 void GrpcCall::respond_frame(std::string frame) {
     if (closed()) return;
     answered_ = true;
+    witness_.sent(frame.size() - kGrpcPrefix);
+    witness_.handled(0);
     grpc_fill_prefix(&frame);
     exchange_->respond_grpc(share(std::move(frame)));
 }
@@ -149,6 +153,8 @@ void GrpcCall::respond_frame(std::string frame, std::vector<SharedBytes> rest) {
     std::size_t size = 0;
     for (const auto& piece : rest)
         size += piece->size();
+    witness_.sent(frame.size() - kGrpcPrefix + size);
+    witness_.handled(0);
     grpc_fill_prefix(&frame, size);
     exchange_->respond_grpc(share(std::move(frame)), std::move(rest));
 }
@@ -156,6 +162,7 @@ void GrpcCall::respond_frame(std::string frame, std::vector<SharedBytes> rest) {
 void GrpcCall::fail(const base::Error& error) {
     if (closed()) return;
     answered_ = true;
+    witness_.handled(static_cast<int>(error.code));
     answer_error(*exchange_, error);
 }
 
@@ -178,6 +185,7 @@ base::Task<std::optional<std::string>> GrpcStream::read() {
             if (rest.size() >= kGrpcPrefix + prefix->size) {
                 std::optional<std::string> message(rest.substr(kGrpcPrefix, prefix->size));
                 buffer_at_ += kGrpcPrefix + prefix->size;
+                witness_.received(prefix->size);
                 co_return message;
             }
         }
@@ -209,12 +217,14 @@ base::Status GrpcStream::write(std::string_view message) {
 base::Status GrpcStream::write_frame(SharedBytes frame) {
     if (closed()) return base::cancelled("the call is over");
     send_headers();
+    witness_.sent(frame->size() - kGrpcPrefix);
     return exchange_->write(std::move(frame));
 }
 
 void GrpcStream::finish(const base::Status& status) {
     if (closed()) return;
     finished_ = true;
+    witness_.handled(status ? 0 : static_cast<int>(status.error().code));
     if (!status) return answer_error(*exchange_, status.error());
     if (!exchange_->started()) {
         Headers metadata{{"content-type", kContentType}};
@@ -235,7 +245,17 @@ struct GrpcService::Impl : std::enable_shared_from_this<GrpcService::Impl> {
         }
     };
     template <class T>
-    using Table = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
+    struct Method {
+        T handler;
+        std::size_t number = 0;  // the observer's
+    };
+    template <class T>
+    using Table = std::unordered_map<std::string, Method<T>, Hash, std::equal_to<>>;
+    template <class T>
+    void add(Table<T>* table, std::string path, T handler) {
+        const std::size_t number = observer != nullptr ? observer->add(path) : 0;
+        table->insert_or_assign(std::move(path), Method<T>{std::move(handler), number});
+    }
 
     void unary_request(const std::shared_ptr<Exchange>& exchange, std::string_view body);
     // Sets the call's deadline from grpc-timeout; `expired` runs when it passes.
@@ -247,6 +267,7 @@ struct GrpcService::Impl : std::enable_shared_from_this<GrpcService::Impl> {
 
     Deadlines deadlines;
     std::size_t max_message;
+    GrpcObserver* observer = nullptr;
     Table<Unary> unary;
     Table<Streaming> streaming;
 };
@@ -325,8 +346,10 @@ void GrpcService::Impl::unary_request(const std::shared_ptr<Exchange>& exchange,
     if (body.size() != kGrpcPrefix + prefix->size)
         return answer_error(*exchange, base::internal_error("more than one message in the call"));
     auto call = std::make_shared<GrpcCall>(exchange);
+    call->witness_ = GrpcWitness(observer, method->second.number);
+    call->witness_.received(prefix->size);
     arm(call, &call->deadline_, &call->alarm_);
-    method->second(std::move(call), body.substr(kGrpcPrefix));
+    method->second.handler(std::move(call), body.substr(kGrpcPrefix));
 }
 
 GrpcService::GrpcService(base::Loop& loop, std::size_t max_message)
@@ -335,11 +358,15 @@ GrpcService::~GrpcService() {
     impl_->deadlines.clear();
 }
 
+void GrpcService::observe(GrpcObserver* observer) {
+    impl_->observer = observer;
+}
+
 void GrpcService::unary(std::string path, Unary handler) {
-    impl_->unary.insert_or_assign(std::move(path), std::move(handler));
+    impl_->add(&impl_->unary, std::move(path), std::move(handler));
 }
 void GrpcService::streaming(std::string path, Streaming handler) {
-    impl_->streaming.insert_or_assign(std::move(path), std::move(handler));
+    impl_->add(&impl_->streaming, std::move(path), std::move(handler));
 }
 
 ServerHandlers GrpcService::handlers(ServerHandlers others) {
@@ -374,8 +401,9 @@ ServerHandlers GrpcService::handlers(ServerHandlers others) {
         }
         auto& method = impl->streaming.find(exchange->target())->second;
         auto stream = std::make_shared<GrpcStream>(std::move(exchange), impl->max_message);
+        stream->witness_ = GrpcWitness(impl->observer, method.number);
         impl->arm(stream, &stream->deadline_, &stream->alarm_);
-        return run_stream(&method, std::move(stream));
+        return run_stream(&method.handler, std::move(stream));
     };
     return out;
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/coro.h"
 #include "net/server.h"
@@ -28,6 +29,50 @@ std::string grpc_decode_message(std::string_view text);
 // "100m" → 100 ms. nullopt when malformed.
 std::optional<base::Millis> grpc_parse_timeout(std::string_view text);
 std::string grpc_format_timeout(base::Millis timeout);
+
+// Is told of every call, for metrics. Lives as long as the process.
+class GrpcObserver {
+  public:
+    virtual ~GrpcObserver() = default;
+    // A method was added; the number that it has below.
+    virtual std::size_t add(std::string_view path) = 0;
+    virtual void started(std::size_t method) = 0;
+    // Once a call, also when the client went away (Cancelled). `code`: gRPC's number, 0 for OK.
+    virtual void handled(std::size_t method, int code) = 0;
+    // A message of so many bytes.
+    virtual void received(std::size_t method, std::size_t bytes) = 0;
+    virtual void sent(std::size_t method, std::size_t bytes) = 0;
+};
+
+// A call's line to the observer.
+class GrpcWitness {
+  public:
+    GrpcWitness() = default;
+    GrpcWitness(GrpcObserver* observer, std::size_t method) : observer_(observer), method_(method) {
+        if (observer_ != nullptr) observer_->started(method_);
+    }
+    GrpcWitness(GrpcWitness&& other) noexcept
+        : observer_(std::exchange(other.observer_, nullptr)), method_(other.method_) {}
+    GrpcWitness& operator=(GrpcWitness&& other) noexcept {
+        observer_ = std::exchange(other.observer_, nullptr);
+        method_ = other.method_;
+        return *this;
+    }
+    ~GrpcWitness() { handled(static_cast<int>(base::Code::kCancelled)); }
+    void received(std::size_t bytes) {
+        if (observer_ != nullptr) observer_->received(method_, bytes);
+    }
+    void sent(std::size_t bytes) {
+        if (observer_ != nullptr) observer_->sent(method_, bytes);
+    }
+    void handled(int code) {
+        if (auto* observer = std::exchange(observer_, nullptr)) observer->handled(method_, code);
+    }
+
+  private:
+    GrpcObserver* observer_ = nullptr;
+    std::size_t method_ = 0;
+};
 
 // A unary call. Answer once, during the handler or later; dropping it unanswered answers Internal.
 class GrpcCall {
@@ -61,6 +106,7 @@ class GrpcCall {
     std::shared_ptr<Exchange> exchange_;
     std::optional<base::SteadyTime> deadline_;
     std::shared_ptr<void> alarm_;  // drops the deadline's timer
+    GrpcWitness witness_;
     bool answered_ = false;
 };
 
@@ -105,6 +151,7 @@ class GrpcStream {
     std::size_t buffer_at_ = 0;  // bytes of buffer_ taken already
     std::optional<base::SteadyTime> deadline_;
     std::shared_ptr<void> alarm_;  // drops the deadline's timer
+    GrpcWitness witness_;
     bool finished_ = false;
 };
 
@@ -118,6 +165,8 @@ class GrpcService {
     GrpcService(const GrpcService&) = delete;
     GrpcService& operator=(const GrpcService&) = delete;
 
+    // To be set before any method is added; null: nobody is told.
+    void observe(GrpcObserver* observer);
     // `path`: "/etcdserverpb.KV/Range". `message` is valid during the call only. All methods are
     // added before handlers() is used.
     void unary(std::string path, Unary handler);

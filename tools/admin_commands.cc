@@ -1,10 +1,8 @@
-// Commands on the store itself: members, status, hashes, compaction, leadership, snapshots, leases.
+// Commands on the store itself: status, hashes, compaction, leadership, alarms, leases.
 
 #include "tools/store_commands.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <boost/json.hpp>
 
@@ -37,7 +35,7 @@ base::Status each_member(const std::function<base::Result<json::object>(const Ta
     bool failed = false;
     json::array rows;
     for (const auto& endpoint : all.endpoints) {
-        Target one{{endpoint}, all.tls};
+        const Target one = all.only(endpoint);
         auto row = ask(one);
         json::object out = row ? std::move(*row) : json::object{{"error", row.error().message}};
         failed = failed || !row;
@@ -95,7 +93,7 @@ base::Status move_leader(const std::string& to) {
     TRY(const Target all, target());
     base::Status last = base::unavailable("no member leads now");
     for (const auto& endpoint : all.endpoints) {
-        Target one{{endpoint}, all.tls};
+        const Target one = all.only(endpoint);
         pb::MoveLeaderRequest request;
         request.set_targetid(id);
         auto moved =
@@ -104,51 +102,6 @@ base::Status move_leader(const std::string& to) {
         if (moved.error().message != "etcdserver: not leader") last = moved.error();
     }
     return last;
-}
-
-base::Task<void> snapshot_task(base::Loop* loop, Target t, int fd) {
-    net::GrpcChannel channel(*loop, t.channel());
-    CO_TRY(auto stream,
-           co_await channel.open("/etcdserverpb.Maintenance/Snapshot", call_timeout()));
-    CO_TRY_VOID(stream->write(pb::SnapshotRequest().SerializeAsString()));
-    stream->half_close();
-    std::uint64_t received = 0;
-    for (;;) {
-        CO_TRY(auto message, co_await stream->read());
-        if (!message) break;
-        pb::SnapshotResponse response;
-        if (!response.ParseFromString(*message))
-            co_return base::internal_error("the answer cannot be read");
-        if (::write(fd, response.blob().data(), response.blob().size()) !=
-            static_cast<ssize_t>(response.blob().size()))
-            co_return base::errno_error(errno, "write the snapshot");
-        received += response.blob().size();
-        if (::isatty(2) != 0)
-            fmt::print(stderr, "\r{} of {} bytes", received, received + response.remaining_bytes());
-    }
-    if (::isatty(2) != 0) fmt::print(stderr, "\n");
-    constexpr std::uint64_t kBlock = 512;
-    constexpr std::uint64_t kDigest = 32;
-    if (received % kBlock != kDigest) co_return base::data_loss("the snapshot is cut short");
-    co_return base::Status();
-}
-
-base::Status snapshot_save(const std::string& path) {
-    TRY(const Target t, target());
-    const std::string part = path + ".part";
-    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) return base::errno_error(errno, "create " + part);
-    auto saved = run_blocking<void>([&](base::Loop& loop) { return snapshot_task(&loop, t, fd); });
-    if (saved && ::fsync(fd) != 0) saved = base::errno_error(errno, "sync " + part);
-    ::close(fd);
-    if (!saved) {
-        ::unlink(part.c_str());
-        return saved;
-    }
-    if (::rename(part.c_str(), path.c_str()) != 0)
-        return base::errno_error(errno, "rename " + part);
-    fmt::print("saved {}\n", path);
-    return {};
 }
 
 base::Status lease_grant(std::int64_t ttl) {
@@ -204,7 +157,8 @@ base::Task<void> keep_alive_task(base::Loop* loop, Target t, std::int64_t id, bo
     pb::LeaseKeepAliveRequest request;
     request.set_id(id);
     for (;;) {
-        auto stream = co_await channel.open("/etcdserverpb.Lease/LeaseKeepAlive", call_timeout());
+        auto stream = co_await channel.open("/etcdserverpb.Lease/LeaseKeepAlive", call_timeout(),
+                                            t.metadata());
         if (!stream) co_return stream.error();
         for (;;) {
             CO_TRY_VOID((*stream)->write(request.SerializeAsString()));
@@ -305,13 +259,6 @@ void add_admin_commands(CLI::App& app, int* exit_code) {
     alarm->require_subcommand(1);
     store_command(*alarm, exit_code, "list", "those that are raised", [] { return alarms(false); });
     store_command(*alarm, exit_code, "disarm", "drop all of them", [] { return alarms(true); });
-    auto* snapshot = app.add_subcommand("snapshot", "copies of the whole store");
-    snapshot->require_subcommand(1);
-    store_command(*snapshot, exit_code, "save", "write one to a file",
-                  [] { return snapshot_save(text); })
-        ->add_option("file", text, "where to")
-        ->required();
-
     auto* lease_group = app.add_subcommand("lease", "leases");
     lease_group->require_subcommand(1);
     static std::int64_t ttl = 0;

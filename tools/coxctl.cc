@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
     tools::add_key_commands(app, &exit_code);
     tools::add_member_commands(app, &exit_code);
     tools::add_admin_commands(app, &exit_code);
+    tools::add_snapshot_commands(app, &exit_code);
+    tools::add_import_command(app, &exit_code);
     CLI11_PARSE(app, argc, argv);
     return exit_code;
 }

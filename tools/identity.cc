@@ -81,10 +81,10 @@ base::Result<Identity> join(const Config& config) {
 Identity configured(const Config& config) {
     Identity out;
     out.id = member_id(config.cluster_token, config.name);
-    std::string members = config.cluster_token;
+    std::vector<std::string> names;
     for (const auto& m : config.initial_cluster)
-        members += "\n" + m.substr(0, m.find('='));
-    out.cluster = stable_id(members);
+        names.push_back(m.substr(0, m.find('=')));
+    out.cluster = cluster_id(config.cluster_token, names);
     return out;
 }
 

@@ -29,16 +29,6 @@ json::object kv_json(const mvccpb::KeyValue& kv) {
             {"lease", kv.lease()}};
 }
 
-// The end of the range that begins with a prefix.
-std::string prefix_end(std::string prefix) {
-    while (!prefix.empty()) {
-        if (static_cast<unsigned char>(prefix.back()) < 0xFF)
-            return prefix.back() = static_cast<char>(prefix.back() + 1), prefix;
-        prefix.pop_back();
-    }
-    return std::string(1, '\0');
-}
-
 struct RangeArgs {
     std::string key;
     std::string end;
@@ -124,7 +114,8 @@ base::Status put(const std::string& value, const std::string& lease) {
 base::Task<void> watch_task(base::Loop* loop, Target t, std::int64_t start) {
     net::GrpcChannel channel(*loop, t.channel());
     for (;;) {
-        auto stream = co_await channel.open("/etcdserverpb.Watch/Watch", call_timeout());
+        auto stream =
+            co_await channel.open("/etcdserverpb.Watch/Watch", call_timeout(), t.metadata());
         if (!stream) co_return stream.error();
         pb::WatchRequest request;
         range_args.fill(request.mutable_create_request());

@@ -20,4 +20,11 @@ std::uint64_t member_id(std::string_view cluster_token, std::string_view name) {
     return stable_id(std::string(cluster_token) + "\n" + std::string(name));
 }
 
+std::uint64_t cluster_id(std::string_view cluster_token, const std::vector<std::string>& names) {
+    std::string text(cluster_token);
+    for (const auto& name : names)
+        text += "\n" + name;
+    return stable_id(text);
+}
+
 }  // namespace tools

@@ -10,7 +10,8 @@ namespace {
 base::Task<std::string> call_task(base::Loop* loop, Target target, std::string path,
                                   std::string message, base::Millis timeout) {
     net::GrpcChannel channel(*loop, target.channel());
-    co_return co_await channel.call(std::move(path), std::move(message), timeout);
+    co_return co_await channel.call(std::move(path), std::move(message), timeout,
+                                    target.metadata());
 }
 
 }  // namespace
@@ -20,6 +21,12 @@ net::GrpcChannelOptions Target::channel() const {
     options.endpoints = endpoints;
     options.tls = tls;
     return options;
+}
+
+net::Headers Target::metadata() const {
+    net::Headers out;
+    if (!token.empty()) out.add("token", token);
+    return out;
 }
 
 base::Result<std::string> call_bytes(const Target& target, const char* path, std::string message,

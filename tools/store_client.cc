@@ -1,12 +1,13 @@
 #include "tools/store_client.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <charconv>
 
+#include "kvstore/proto/rpc.pb.h"
 #include "tools/cluster.h"
-#include "tools/config.h"
 
 namespace tools {
 
@@ -17,9 +18,16 @@ struct Common {
     std::string cluster;
     std::vector<std::string> endpoints;
     TlsFiles tls;
+    std::string user;
     std::string format = "table";
     std::int64_t timeout_ms = 5000;
 } common;
+
+void add_output(CLI::App* app) {
+    app->add_option("-o,--output", common.format, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+}
 
 void add_common(CLI::App* app) {
     app->add_option("--cluster", common.cluster,
@@ -28,35 +36,93 @@ void add_common(CLI::App* app) {
     app->add_option("--cacert", common.tls.ca, "PEM: who signed the members' certificates");
     app->add_option("--cert", common.tls.certificate, "PEM: the certificate to show");
     app->add_option("--key-file", common.tls.key, "PEM: its private key");
-    app->add_option("-o,--output", common.format, "table or json")
-        ->check(CLI::IsMember({"table", "json"}))
-        ->capture_default_str();
+    app->add_option("--user", common.user,
+                    "name:password of a user of the store; the name alone asks for the password");
+    add_output(app);
     app->add_option("--timeout-ms", common.timeout_ms, "of a call")->capture_default_str();
 }
 
 }  // namespace
 
-base::Result<Target> target() {
-    Target out;
-    if (!common.cluster.empty()) {
-        TRY(const Cluster cluster, Cluster::open(common.cluster));
-        for (const auto& m : cluster.members()) {
-            TRY(net::Endpoint endpoint, net::Endpoint::parse(cluster.member_url(m, "client")));
-            out.endpoints.push_back(std::move(endpoint));
-        }
-        out.tls = cluster.admin_tls();
-        return out;
+namespace {
+
+base::Result<std::string> ask_password(const std::string& name) {
+    if (::isatty(0) == 0)
+        return base::invalid_argument("--user " + name +
+                                      ": there is no password (name:password), and no terminal "
+                                      "to ask for it");
+    const char* typed = ::getpass(("Password of " + name + ": ").c_str());
+    if (typed == nullptr) return base::invalid_argument("no password was typed");
+    return std::string(typed);
+}
+
+// A store that checks no users gives no token and needs none.
+base::Result<std::string> sign_in(const Target& at, const std::string& user) {
+    if (user.empty()) return std::string();
+    const auto colon = user.find(':');
+    std::string password;
+    if (colon == std::string::npos) {
+        TRY(password, ask_password(user));
+    } else {
+        password = user.substr(colon + 1);
     }
-    if (common.endpoints.empty())
+    etcdserverpb::AuthenticateRequest request;
+    request.set_name(user.substr(0, colon));
+    request.set_password(password);
+    auto response =
+        call_at<etcdserverpb::AuthenticateResponse>(at, "/etcdserverpb.Auth/Authenticate", request);
+    if (response) return response->token();
+    if (response.error().message == "etcdserver: authentication is not enabled")
+        return std::string();
+    return response.error().with_context("--user");
+}
+
+base::Result<Target> find_target() {
+    if (common.cluster.empty()) return make_target(common.endpoints, common.tls, common.user);
+    Target out;
+    TRY(const Cluster cluster, Cluster::open(common.cluster));
+    for (const auto& m : cluster.members()) {
+        TRY(net::Endpoint endpoint, net::Endpoint::parse(cluster.member_url(m, "client")));
+        out.endpoints.push_back(std::move(endpoint));
+    }
+    out.tls = cluster.admin_tls();
+    TRY(out.token, sign_in(out, common.user));
+    return out;
+}
+
+}  // namespace
+
+base::Result<Target> make_target(const std::vector<std::string>& endpoints, const TlsFiles& tls,
+                                 const std::string& user) {
+    if (endpoints.empty())
         return base::invalid_argument(
             "say where the store is: --cluster DIR or --endpoints host:port,…");
+    Target out;
     bool secure = false;
-    for (const auto& text : common.endpoints) {
+    for (const auto& text : endpoints) {
         TRY(net::Endpoint endpoint, net::Endpoint::parse(text, &secure));
         out.endpoints.push_back(std::move(endpoint));
     }
-    if (!common.tls.ca.empty() || secure) out.tls = common.tls.client();
+    if (!tls.ca.empty() || secure) out.tls = tls.client();
+    TRY(out.token, sign_in(out, user));
     return out;
+}
+
+base::Result<Target> target() {
+    static std::optional<Target> found;
+    if (!found) {
+        TRY(found, find_target());
+    }
+    return *found;
+}
+
+std::string prefix_end(std::string prefix) {
+    while (!prefix.empty()) {
+        if (static_cast<unsigned char>(prefix.back()) < 0xFF)
+            return prefix.back() = static_cast<char>(prefix.back() + 1), prefix;
+        prefix.pop_back();
+    }
+    return std::string(1, '\0');
 }
 
 bool as_json() {
@@ -79,15 +145,30 @@ base::Result<std::int64_t> lease_id(const std::string& text) {
     return static_cast<std::int64_t>(id);
 }
 
-CLI::App* store_command(CLI::App& parent, int* exit_code, const char* name, const char* help,
-                        std::function<base::Status()> run) {
+namespace {
+CLI::App* command(CLI::App& parent, int* exit_code, const char* name, const char* help,
+                  std::function<base::Status()> run) {
     auto* sub = parent.add_subcommand(name, help);
-    add_common(sub);
-    sub->callback([exit_code, run] {
+    sub->callback([exit_code, run = std::move(run)] {
         const auto done = run();
         *exit_code = done ? 0 : 1;
         if (!done) fmt::print(stderr, "coxctl: {}\n", done.error().message);
     });
+    return sub;
+}
+}  // namespace
+
+CLI::App* store_command(CLI::App& parent, int* exit_code, const char* name, const char* help,
+                        std::function<base::Status()> run) {
+    auto* sub = command(parent, exit_code, name, help, std::move(run));
+    add_common(sub);
+    return sub;
+}
+
+CLI::App* file_command(CLI::App& parent, int* exit_code, const char* name, const char* help,
+                       std::function<base::Status()> run) {
+    auto* sub = command(parent, exit_code, name, help, std::move(run));
+    add_output(sub);
     return sub;
 }
 

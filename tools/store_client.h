@@ -11,18 +11,28 @@
 
 #include "base/result.h"
 #include "net/client.h"
+#include "tools/config.h"
 
 namespace tools {
 
 struct Target {
     std::vector<net::Endpoint> endpoints;
     std::optional<net::ClientTls> tls;
+    std::string token;  // of the user who asks; "": none
 
     net::GrpcChannelOptions channel() const;
+    // What every call carries.
+    net::Headers metadata() const;
+    Target only(net::Endpoint endpoint) const { return {{std::move(endpoint)}, tls, token}; }
 };
 
-// Of the command line: --cluster or --endpoints. InvalidArgument when neither was given.
+// Of the command line: --cluster or --endpoints, and --user, who is signed in at the first call.
+// InvalidArgument when neither of the first two was given.
 base::Result<Target> target();
+// The same of other flags. `user`: "name:password", or a name whose password is asked for at the
+// terminal.
+base::Result<Target> make_target(const std::vector<std::string>& endpoints, const TlsFiles& tls,
+                                 const std::string& user);
 bool as_json();
 base::Millis call_timeout();
 
@@ -45,6 +55,8 @@ base::Result<Response> call(const char* path, const Request& request) {
     return call_at<Response>(t, path, request);
 }
 
+// The end of the range of what begins with a prefix.
+std::string prefix_end(std::string prefix);
 void print_json(const boost::json::value& value);
 // Leases go by their id in hexadecimal, as etcdctl shows them.
 base::Result<std::int64_t> lease_id(const std::string& text);
@@ -52,5 +64,8 @@ base::Result<std::int64_t> lease_id(const std::string& text);
 // A command with the flags that all have; `run` is called while the line is parsed.
 CLI::App* store_command(CLI::App& parent, int* exit_code, const char* name, const char* help,
                         std::function<base::Status()> run);
+// The same for one that asks no store: its only flag is --output.
+CLI::App* file_command(CLI::App& parent, int* exit_code, const char* name, const char* help,
+                       std::function<base::Status()> run);
 
 }  // namespace tools

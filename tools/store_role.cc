@@ -13,6 +13,7 @@
 #include "kvstore/server/etcd_service.h"
 #include "kvstore/server/json_gateway.h"
 #include "kvstore/server/jwt.h"
+#include "kvstore/server/store_metrics.h"
 #include "net/client.h"
 #include "net/grpc.h"
 #include "tools/blocking.h"
@@ -142,6 +143,8 @@ struct StoreRole::Impl {
         TRY(const net::Endpoint client, net::Endpoint::parse(config.listen_client));
         service = std::make_unique<net::GrpcService>(
             loop, static_cast<std::size_t>(config.max_request_bytes) + kMessageOverhead);
+        service->observe(kvstore::grpc_metrics());
+        metrics = std::make_unique<kvstore::StoreMetrics>(loop, *node);
         kvstore::EtcdServiceOptions options;
         options.spool_directory = config.data_dir;
         options.pool = &pool;
@@ -158,7 +161,7 @@ struct StoreRole::Impl {
         others.on_exchange = [this](std::shared_ptr<net::Exchange> exchange) {
             if (kvstore::JsonGateway::serves(exchange->request().path()))
                 return gateway->serve(std::move(exchange));
-            return kvstore::serve_etcd_http(*node, std::move(exchange));
+            return kvstore::serve_etcd_http(*node, *metrics, std::move(exchange));
         };
         server = std::make_unique<net::Server>(loop, std::move(server_options),
                                                service->handlers(std::move(others)));
@@ -243,6 +246,7 @@ struct StoreRole::Impl {
         server.reset();
         gateway.reset();
         service.reset();
+        metrics.reset();
         node.reset();
         host.reset();
         machine.reset();
@@ -256,6 +260,7 @@ struct StoreRole::Impl {
     std::unique_ptr<kvstore::ReplicaHost> host;
     std::unique_ptr<kvstore::Node> node;
     std::unique_ptr<net::GrpcService> service;
+    std::unique_ptr<kvstore::StoreMetrics> metrics;
     std::unique_ptr<kvstore::JsonGateway> gateway;
     std::unique_ptr<net::Server> server;
     std::map<std::string, std::unique_ptr<net::GrpcChannel>> channels;

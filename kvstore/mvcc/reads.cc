@@ -141,6 +141,7 @@ std::optional<std::string> MvccStore::record(std::string_view key, std::int64_t 
 
 base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request) const {
     TRY_VOID(check_revision(request.revision()));
+    ++counters_.ranges;
     pb::RangeResponse response;
     response.mutable_header()->set_revision(revision_);
     const bool plain = is_plain(request);
@@ -194,6 +195,7 @@ bool MvccStore::all_hold(const pb::TxnRequest& request) const {
 
 base::Result<pb::TxnResponse> MvccStore::read_txn(const pb::TxnRequest& request) const {
     TRY_VOID(check_branch(request));
+    ++counters_.txns;
     pb::TxnResponse response;
     read_branch(request, &response);
     return response;

@@ -34,6 +34,9 @@ inline constexpr std::string_view kMetaCompacted = "mcompacted";  // i64: reads 
 inline constexpr std::string_view kMetaScrubbed =
     "mscrubbed";  // i64: everything below it is physically gone
 
+// i64: how many keys live. Absent in databases from before it was kept: counted once then.
+inline constexpr std::string_view kMetaKeys = "mkeys";
+
 // A serialized AlarmResponse: the alarms that are raised.
 inline constexpr std::string_view kMetaAlarms = "malarms";
 

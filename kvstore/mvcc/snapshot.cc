@@ -11,16 +11,12 @@
 #include "base/log.h"
 
 namespace kvstore {
+
+using namespace snapshot_format;
+
 namespace {
 
-constexpr std::string_view kMagic = "coxswain snapshot 1\n";
-// An entry begins with this byte, the trailer with the other.
-constexpr char kEntry = 'e';
-constexpr char kTrailer = 't';
-constexpr std::size_t kTrailerBytes = 1 + sizeof(std::uint64_t) + sizeof(std::uint32_t);
 constexpr std::size_t kCommitBytes = 1 << 20;
-// No key or value of ours is larger than a request may be; a longer length is damage.
-constexpr std::uint64_t kMaxLength = std::uint64_t{1} << 30;
 
 constexpr std::string_view kCurrentFile = "/CURRENT-GENERATION";
 
@@ -104,7 +100,10 @@ base::Result<std::unique_ptr<DatabaseDirectory::Installer>> DatabaseDirectory::i
 
 DatabaseDirectory::Installer::Installer(DatabaseDirectory& owner, std::uint64_t generation,
                                         std::unique_ptr<Database> db)
-    : owner_(owner), generation_(generation), db_(std::move(db)) {}
+    : owner_(owner),
+      generation_(generation),
+      db_(std::move(db)),
+      parser_([this](std::string_view key, std::string_view value) { take(key, value); }) {}
 
 DatabaseDirectory::Installer::~Installer() {
     db_.reset();
@@ -113,63 +112,19 @@ DatabaseDirectory::Installer::~Installer() {
 }
 
 base::Status DatabaseDirectory::Installer::add(std::string_view chunk) {
-    pending_.append(chunk);
-    if (!has_header_) {
-        if (pending_.size() < kMagic.size()) return {};
-        if (!pending_.starts_with(kMagic))
-            return base::data_loss("not a snapshot: its first bytes are others");
-        crc_ = base::crc32c(kMagic, crc_);
-        pending_.erase(0, kMagic.size());
-        has_header_ = true;
-    }
-    return take_entries();
+    return parser_.add(chunk);
 }
 
-base::Status DatabaseDirectory::Installer::take_entries() {
-    std::string_view rest = pending_;
-    while (!rest.empty() && !complete_) {
-        std::string_view at = rest.substr(1);
-        if (rest[0] == kTrailer) {
-            if (rest.size() < kTrailerBytes) break;
-            const auto count = base::load_le<std::uint64_t>(at.data());
-            const auto crc = base::load_le<std::uint32_t>(at.data() + sizeof(std::uint64_t));
-            crc_ = base::crc32c(rest.substr(0, kTrailerBytes - sizeof crc), crc_);
-            if (count != count_ || crc != crc_)
-                return base::data_loss("the snapshot's checksum does not match");
-            complete_ = true;
-            rest.remove_prefix(kTrailerBytes);
-            break;
-        }
-        if (rest[0] != kEntry) return base::data_loss("the snapshot is damaged");
-        std::uint64_t key_size = 0;
-        std::uint64_t value_size = 0;
-        if (!base::take_varint(&at, &key_size) || !base::take_varint(&at, &value_size)) {
-            // Two varints are at most 20 bytes: with more there, they are not varints.
-            if (rest.size() > 21) return base::data_loss("the snapshot is damaged");
-            break;
-        }
-        if (key_size > kMaxLength || value_size > kMaxLength)
-            return base::data_loss("the snapshot is damaged");
-        if (at.size() < key_size + value_size) break;
-        db_->put(at.substr(0, key_size), at.substr(key_size, value_size));
-        at.remove_prefix(key_size + value_size);
-        const std::size_t used = rest.size() - at.size();
-        crc_ = base::crc32c(rest.substr(0, used), crc_);
-        rest = at;
-        ++count_;
-        uncommitted_ += used;
-        if (uncommitted_ >= kCommitBytes) {
-            db_->commit();
-            uncommitted_ = 0;
-        }
-    }
-    if (complete_ && !rest.empty()) return base::data_loss("the snapshot has bytes behind its end");
-    pending_.erase(0, pending_.size() - rest.size());
-    return {};
+void DatabaseDirectory::Installer::take(std::string_view key, std::string_view value) {
+    db_->put(key, value);
+    uncommitted_ += key.size() + value.size();
+    if (uncommitted_ < kCommitBytes) return;
+    db_->commit();
+    uncommitted_ = 0;
 }
 
 base::Status DatabaseDirectory::Installer::finish() {
-    if (!complete_) return base::data_loss("the snapshot ends too early");
+    if (!parser_.complete()) return base::data_loss("the snapshot ends too early");
     db_->commit();
     TRY_VOID(db_->sync());
     db_.reset();

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "kvstore/mvcc/db.h"
+#include "kvstore/mvcc/snapshot_parser.h"
 
 namespace leveldb {
 class Env;
@@ -58,17 +59,13 @@ class DatabaseDirectory {
       private:
         friend class DatabaseDirectory;
         Installer(DatabaseDirectory& owner, std::uint64_t generation, std::unique_ptr<Database> db);
-        base::Status take_entries();
+        void take(std::string_view key, std::string_view value);
 
         DatabaseDirectory& owner_;
         std::uint64_t generation_;
         std::unique_ptr<Database> db_;
-        std::string pending_;
-        std::uint32_t crc_ = 0;
-        std::uint64_t count_ = 0;
+        SnapshotParser parser_;
         std::size_t uncommitted_ = 0;
-        bool has_header_ = false;
-        bool complete_ = false;
         bool finished_ = false;
     };
     base::Result<std::unique_ptr<Installer>> install();

@@ -37,6 +37,17 @@ void MvccStore::rebind(Database& db) {
     revision_ = load_i64(db, schema::kMetaRevision, 1);
     compacted_ = load_i64(db, schema::kMetaCompacted, 0);
     scrubbed_ = load_i64(db, schema::kMetaScrubbed, 0);
+    keys_ = load_i64(db, schema::kMetaKeys, -1);
+    if (keys_ < 0) keys_ = count_keys();
+}
+
+std::int64_t MvccStore::count_keys() const {
+    std::int64_t count = 0;
+    auto cursor = db_->cursor();
+    for (cursor->seek(std::string(1, schema::kCurrent));
+         cursor->valid() && cursor->key()[0] == schema::kCurrent; cursor->next())
+        ++count;
+    return count;
 }
 
 // One writing command: all its changes share one main revision, the sub-revision counts them.
@@ -75,6 +86,7 @@ class MvccStore::Writer {
         }
         std::string bytes = record.encode();
         store_.db_->put(at, bytes);
+        if (old_bytes.empty()) ++new_keys_;
         note('P', request.key());
         events_->events.push_back({false, request.key(), std::move(bytes), old_bytes});
         return old_bytes;
@@ -87,6 +99,7 @@ class MvccStore::Writer {
             records.emplace_back(record);
             return true;
         });
+        new_keys_ -= static_cast<std::int64_t>(records.size());
         for (const auto& bytes : records) {
             const RecordView old = parse(bytes);
             store_.db_->erase(schema::current_key(old.key));
@@ -105,10 +118,14 @@ class MvccStore::Writer {
         if (events_->events.empty()) return;
         store_.revision_ = revision_;
         save_i64(*store_.db_, schema::kMetaRevision, revision_);
+        store_.keys_ += new_keys_;
+        if (new_keys_ != 0) save_i64(*store_.db_, schema::kMetaKeys, store_.keys_);
+        store_.counters_.events += events_->events.size();
         if (store_.on_events) store_.on_events(std::move(events_));
     }
 
     pb::PutResponse put_response(const pb::PutRequest& request) {
+        ++store_.counters_.puts;
         pb::PutResponse out;
         std::string old = put(request);
         out.mutable_header()->set_revision(revision_);
@@ -117,6 +134,7 @@ class MvccStore::Writer {
     }
 
     pb::DeleteRangeResponse delete_response(const pb::DeleteRangeRequest& request) {
+        ++store_.counters_.deletes;
         pb::DeleteRangeResponse out;
         const auto deleted = erase(request.key(), request.range_end());
         out.mutable_header()->set_revision(visible_revision());
@@ -177,6 +195,7 @@ class MvccStore::Writer {
     MvccStore& store_;
     std::int64_t revision_;
     std::int64_t sub_ = 0;
+    std::int64_t new_keys_ = 0;
     std::shared_ptr<RevisionEvents> events_;
 };
 
@@ -206,6 +225,7 @@ base::Result<pb::DeleteRangeResponse> MvccStore::delete_range(
 
 base::Result<pb::TxnResponse> MvccStore::txn(const pb::TxnRequest& request) {
     TRY_VOID(check_branch(request));
+    ++counters_.txns;
     Writer writer(*this);
     const auto plan = writer.plan(request);
     pb::TxnResponse response;
@@ -216,6 +236,7 @@ base::Result<pb::TxnResponse> MvccStore::txn(const pb::TxnRequest& request) {
 
 base::Status MvccStore::lease_grant(std::int64_t id, std::int64_t ttl_seconds) {
     if (lease_exists(id)) return errors::lease_exists();
+    ++counters_.leases_granted;
     LeaseRecord record;
     record.set_ttl_seconds(ttl_seconds);
     db_->put(schema::lease_key(id), record.SerializeAsString());
@@ -224,6 +245,7 @@ base::Status MvccStore::lease_grant(std::int64_t id, std::int64_t ttl_seconds) {
 
 base::Status MvccStore::lease_revoke(std::int64_t id) {
     if (!lease_exists(id)) return errors::lease_not_found();
+    ++counters_.leases_revoked;
     Writer writer(*this);
     for (const auto& key : lease_keys(id))
         writer.erase(key, {});

@@ -111,6 +111,22 @@ class MvccStore {
     // the newest). The same on every member with the same log, however far its scrubbing is.
     base::Result<std::uint32_t> hash(std::int64_t revision) const;
 
+    // How many keys live.
+    std::int64_t keys() const { return keys_; }
+    // What was done since the start; for metrics. Reads of transactions count, too.
+    struct Counters {
+        std::uint64_t ranges = 0;
+        std::uint64_t puts = 0;
+        std::uint64_t deletes = 0;
+        std::uint64_t txns = 0;
+        std::uint64_t events = 0;
+        std::uint64_t leases_granted = 0;
+        std::uint64_t leases_revoked = 0;
+    };
+    const Counters& counters() const { return counters_; }
+    // A range that was read otherwise than through range().
+    void count_range() { ++counters_.ranges; }
+
     // Called at the end of each writing command that changed something.
     std::function<void(RevisionEventsPtr)> on_events;
 
@@ -132,11 +148,14 @@ class MvccStore {
     void read_branch(const etcdserverpb::TxnRequest& request,
                      etcdserverpb::TxnResponse* response) const;
     void scrub_key(std::string_view key);
+    std::int64_t count_keys() const;
 
     Database* db_ = nullptr;
     std::int64_t revision_ = 1;
     std::int64_t compacted_ = 0;
     std::int64_t scrubbed_ = 0;
+    std::int64_t keys_ = 0;
+    mutable Counters counters_;
 };
 
 }  // namespace kvstore

@@ -14,6 +14,7 @@ namespace kvstore {
 struct GatedService;
 class Jwt;
 class Node;
+class StoreMetrics;
 
 struct EtcdServiceOptions {
     // Where a snapshot is spooled before it is sent (an unlinked file), so that a slow reader holds
@@ -31,8 +32,11 @@ struct EtcdServiceOptions {
 // Adds the methods. `loop`, `service` and `node` outlive every call.
 void add_etcd_services(base::Loop& loop, net::GrpcService& service, Node& node,
                        EtcdServiceOptions options);
+// What all of the services' calls are counted by; to be given to the service before they are added.
+net::GrpcObserver* grpc_metrics();
 // Everything that is not gRPC.
-base::Awaitable<void> serve_etcd_http(Node& node, std::shared_ptr<net::Exchange> exchange);
+base::Awaitable<void> serve_etcd_http(Node& node, StoreMetrics& metrics,
+                                      std::shared_ptr<net::Exchange> exchange);
 
 // Parts, in files of their own.
 void add_cluster_service(GatedService& service, Node& node);

@@ -9,6 +9,7 @@
 #include "kvstore/node.h"
 #include "kvstore/server/etcd_service.h"
 #include "kvstore/server/grpc_methods.h"
+#include "kvstore/server/store_metrics.h"
 
 namespace kvstore {
 
@@ -51,6 +52,14 @@ void append_event(std::string* out, const Event& event, bool previous) {
     if (previous && !event.previous.empty()) append_field(&body, kPrevKvTag, event.previous);
     append_field(out, kEventsTag, body);
 }
+
+// One stream for as long as it is open.
+struct Counted {
+    Counted() { StoreMetrics::count_watch_stream(1); }
+    ~Counted() { StoreMetrics::count_watch_stream(-1); }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+};
 
 class WatchSession final : public WatchSink, public std::enable_shared_from_this<WatchSession> {
   public:
@@ -355,6 +364,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         if (drained) self->node_.pump();
     }
 
+    Counted counted_;
     base::Loop& loop_;
     Node& node_;
     std::shared_ptr<Gate> gate_;

@@ -63,6 +63,7 @@ void Inbound::on_end(const base::Error& why) {
 
 void Inbound::on_data(std::string_view bytes) {
     auto self = shared_from_this();
+    if (received_bytes_ != nullptr) received_bytes_->add(bytes.size());
     const base::Status status = reader_.feed(bytes, greeted_ ? kMaxFrame : kMaxHello,
                                              [this](FrameKind kind, std::string_view body) {
                                                  // Closed from within an earlier frame of this
@@ -87,6 +88,9 @@ base::Status Inbound::on_hello(std::string_view body) {
     from_ = hello->from;
     snapshot_ = hello->snapshot;
     patience_.cancel();
+    received_bytes_ = &base::metrics().counter("etcd_network_peer_received_bytes_total",
+                                               "Bytes received from other members.",
+                                               {{"From", fmt::format("{:x}", from_)}});
     if (snapshot_) return {};
     auto old = std::exchange(owner_->talking[from_], shared_from_this());
     if (old) {

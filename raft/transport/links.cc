@@ -17,7 +17,12 @@ constexpr base::Millis kLook{1000};
 using Link = TcpPeers::Impl::Link;
 
 Link::Link(std::shared_ptr<Impl> owner, NodeId peer)
-    : owner_(std::move(owner)), peer_(peer), timer_(owner_->loop) {}
+    : owner_(std::move(owner)),
+      peer_(peer),
+      timer_(owner_->loop),
+      sent_bytes_(base::metrics().counter("etcd_network_peer_sent_bytes_total",
+                                          "Bytes sent to other members.",
+                                          {{"To", fmt::format("{:x}", peer)}})) {}
 
 void Link::dial() {
     bool secure = false;
@@ -100,6 +105,7 @@ void Link::fill(std::string* out) {
         queue_bytes_ -= message.cost();
         append_message_frame(out, message);
     }
+    sent_bytes_.add(out->size() - start);
 }
 
 // A member that does not know us yet answers on our own connection.

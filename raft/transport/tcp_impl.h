@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/loop.h"
+#include "base/metrics.h"
 #include "net/connector.h"
 #include "net/http.h"
 #include "net/tls_session.h"
@@ -95,6 +96,7 @@ class TcpPeers::Impl::Link final : public net::TransportOwner,
     std::deque<Message> queue_;
     std::size_t queue_bytes_ = 0;
     FrameReader reader_;
+    base::Counter& sent_bytes_;
 };
 
 // A connection that somebody made to us.
@@ -133,6 +135,7 @@ class TcpPeers::Impl::Inbound final : public net::TransportOwner,
     bool streaming_ = false;
     FrameReader reader_;
     std::string out_;
+    base::Counter* received_bytes_ = nullptr;  // once it is known who it is
 };
 
 // One snapshot on its way to a peer.

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 import traceback
-import urllib.request
 
 SOURCE = pathlib.Path(os.environ.get("COXSWAIN_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
 BUILD = pathlib.Path(os.environ.get("COXSWAIN_BUILD", SOURCE / "build"))
@@ -129,86 +128,6 @@ class Cluster:
 
     def close(self):
         subprocess.run([COXCTL, "cluster", "down", "--dir", self.dir], capture_output=True, timeout=90)
-        shutil.rmtree(self.root, ignore_errors=True)
-
-
-class StockEtcd:
-    """One member of Debian's etcd, for comparison."""
-
-    def __init__(self):
-        self.root = tempfile.mkdtemp(prefix="coxswain-test-")
-        self.url, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-        self.process = subprocess.Popen(
-            ["etcd", "--name", "e1", "--data-dir", self.root + "/e1", "--listen-client-urls", self.url, "--advertise-client-urls", self.url, "--listen-peer-urls", peer,
-             "--initial-advertise-peer-urls", peer, "--initial-cluster", "e1=" + peer, "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        atexit.register(self.close)
-        eventually("etcd answers", lambda: self.etcdctl("endpoint", "health", check=False)[0] == 0)
-
-    def etcdctl(self, *args, **kw):
-        return run("etcdctl", "--endpoints", self.url, *args, env={"ETCDCTL_API": "3"}, **kw)
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.root, ignore_errors=True)
-
-
-class Apart:
-    """A master in parts, each a process of its own, on a store elsewhere: Coxswain's ("store") or a stock etcd ("etcd")."""
-
-    def __init__(self, store, hollow_nodes):
-        self.root = tempfile.mkdtemp(prefix="coxswain-test-")
-        self.processes = []
-        atexit.register(self.close)
-        client, peer, api = (f"127.0.0.1:{free_port()}" for _ in range(3))
-        if store == "etcd":
-            self.store = StockEtcd().url
-        else:
-            self.store = f"http://{client}"
-            self.start(COXSWAIN, "store", "--insecure", "--name", "s1", "--data-dir", self.root + "/s1", "--listen-client", client, "--listen-peer", peer)
-        self.api = "http://" + api
-        self.start(COXSWAIN, "apiserver", "--insecure", "--store", self.store.split("//")[1], "--listen-api", api)
-        eventually("the API is ready", self.ready)
-        for part in ("controllers", "scheduler"):
-            self.start(COXSWAIN, part, "--insecure", "--server", self.api, "--name", "apart")
-        self.start(COXSWAIN, "hollow-nodes", "--insecure", "--server", self.api, "--count", str(hollow_nodes))
-        self.kubeconfig = self.root + "/kubeconfig"
-        cluster = {"clusters": [{"name": "c", "cluster": {"server": self.api}}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}], "current-context": "c"}
-        with open(self.kubeconfig, "w") as f:
-            json.dump({"apiVersion": "v1", "kind": "Config", **cluster}, f)
-
-    def start(self, *command):
-        self.processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-
-    def ready(self):
-        try:
-            return urllib.request.urlopen(self.api + "/readyz", timeout=2).status == 200
-        except OSError:
-            return False
-
-    def healthy(self):
-        return all(p.poll() is None for p in self.processes) and self.ready()
-
-    def kubectl(self, *args, **kw):
-        return kubectl(*args, config=self.kubeconfig, **kw)
-
-    def kubectl_json(self, *args):
-        return json.loads(self.kubectl(*args, "-o", "json"))
-
-    def etcdctl(self, *args, **kw):
-        return run("etcdctl", "--endpoints", self.store, *args, env={"ETCDCTL_API": "3"}, **kw)
-
-    members = 1
-
-    def close(self):
-        for p in reversed(self.processes):
-            p.terminate()
-        for p in self.processes:
-            try:
-                p.wait(20)
-            except subprocess.TimeoutExpired:
-                p.kill()
-        self.processes = []
         shutil.rmtree(self.root, ignore_errors=True)
 
 

@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 import time
 
-from harness import BUILD, Cluster, Failure, StockEtcd, eventually, main
+import stores
+from harness import BUILD, Cluster, Failure, eventually, main
 
 CHAOS_CLIENT = str(BUILD / "test/history/chaos_client")
 seed = int(os.environ.get("COXSWAIN_SEED", random.randrange(1 << 30)))
@@ -88,7 +89,9 @@ class Faults:
 
 
 def the_judge_agrees_with_a_stock_etcd():
-    chaos([StockEtcd().url], 3, None, "--no-progress")
+    etcd = stores.Etcd("e1").start()
+    etcd.ready()
+    chaos([etcd.client], 3, None, "--no-progress")
 
 
 def what_clients_saw_under_faults_is_linearizable():

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 
-from harness import KUBECTL, Apart, Cluster, contains, equal, eventually, kubectl_env, main
+from apart import Apart
+from harness import KUBECTL, Cluster, contains, equal, eventually, kubectl_env, main
 
 c = Apart(sys.argv[1], 3) if len(sys.argv) > 1 else Cluster("--haproxy", "--hollow-nodes", "3")
 WORKLOADS = """

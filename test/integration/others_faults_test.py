@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Faults that other stores had and that show only on a whole process: their numbers are etcd's issues. The rest of that list is
 in test/contract and test/sim; docs/etcd-contract.md says where each is."""
-import atexit
 import json
 import os
 import shutil
@@ -12,33 +11,22 @@ import threading
 import time
 
 from harness import COXSWAIN, Cluster, Failure, contains, equal, eventually, free_port, main, run
+from stores import Store
 
 ETCDCTL = {"ETCDCTL_API": "3"}
 
 
-class Store:
-    """One member alone."""
+def alone(name, *flags):
+    """One member."""
+    s = Store(name, "--log-level", "error", *flags).start()
+    s.ready()
+    return s
 
-    def __init__(self, *flags):
-        self.root = tempfile.mkdtemp(prefix="coxswain-test-")
-        self.client = f"127.0.0.1:{free_port()}"
-        self.process = subprocess.Popen([COXSWAIN, "store", "--insecure", "--data-dir", self.root + "/d", "--listen-peer", f"127.0.0.1:{free_port()}",
-                                         "--listen-client", self.client, "--log-level", "error", *flags])
-        atexit.register(self.close)
-        eventually("it serves", lambda: self.etcdctl("endpoint", "health", check=False)[0] == 0)
 
-    def etcdctl(self, *args, **kw):
-        return run("etcdctl", "--endpoints", "http://" + self.client, *args, env=ETCDCTL, **kw)
-
-    def resident_mb(self):
-        for line in open(f"/proc/{self.process.pid}/status"):
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.root, ignore_errors=True)
+def resident_mb(s):
+    for line in open(f"/proc/{s.process.pid}/status"):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
 
 
 def varint(n):
@@ -63,19 +51,19 @@ def puts(url, count, value, key=b"load", streams=100, expect=True):
 
 def updates_without_end_take_no_memory():
     """#18382: memory at ten times the data."""
-    s = Store()
-    before = s.resident_mb()
+    s = alone("updated")
+    before = resident_mb(s)
     puts("http://" + s.client, 60000, os.urandom(1024))
-    grown = s.resident_mb() - before
+    grown = resident_mb(s) - before
     print(f"# 60 MB of updates of one key: {grown:.0f} MB more memory")
     if grown > 120:
         raise Failure(f"{grown:.0f} MB more")
-    s.close()
+    s.stop()
 
 
 def defragmentation_stops_nobody():
     """#9222: defrag stopped the process."""
-    s = Store()
+    s = alone("defragmented")
     puts("http://" + s.client, 30000, os.urandom(3000))
     ended = threading.Event()
     during = []
@@ -99,12 +87,12 @@ def defragmentation_stops_nobody():
     print(f"# {done} puts acknowledged while it defragmented")
     if done < 2:
         raise Failure("nobody could write while it defragmented")
-    s.close()
+    s.stop()
 
 
 def at_the_quotas_edge_what_is_refused_is_not_done():
     """A write was applied and yet answered NOSPACE."""
-    s = Store("--quota-backend-bytes", str(24 << 20))
+    s = alone("full", "--quota-backend-bytes", str(24 << 20))
     # In one stream each is answered before the next: the last that was taken has the last number.
     value = os.urandom(700_000).hex()
     taken = refused = 0
@@ -121,7 +109,7 @@ def at_the_quotas_edge_what_is_refused_is_not_done():
     equal(refused, 5)
     keys = [k for k in s.etcdctl("get", "--prefix", "edge/", "--keys-only").split() if k]
     equal(keys, [f"edge/{i:04}" for i in range(taken)])
-    s.close()
+    s.stop()
 
 
 cluster = Cluster("--insecure")

@@ -1,0 +1,42 @@
+#pragma once
+// Restoring: a snapshot file becomes the database and the log of one member of a new cluster. Each
+// member is made by itself, from the same file and options, and all come out alike: they begin at
+// the same log position with the same content and the same membership. Blocking; any thread.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kvstore/replica/replica.h"
+#include "kvstore/snapshot_file.h"
+
+namespace kvstore {
+
+struct RestoreOptions {
+    std::string snapshot;
+    // Gets `db` and `log`. Must not hold them yet; what is there after an error is of no use.
+    std::string directory;
+    raft::NodeId id;
+    // All of them, this one included.
+    std::vector<Member> members;
+    // Of the cluster, once it is known what the snapshot holds.
+    std::function<std::uint64_t(const SnapshotSummary&)> cluster_id;
+    // Added to the snapshot's revision, so that no client has seen what comes then.
+    std::int64_t bump_revision = 0;
+    // Everything before the revision that the store then has counts as compacted: watchers that
+    // would go on from an old revision are told so.
+    bool mark_compacted = false;
+};
+
+struct Restored {
+    std::uint64_t cluster_id = 0;
+    SnapshotSummary snapshot;
+    std::int64_t revision = 0;  // after the bump
+};
+
+// Values, leases (with all of their time again), users and roles stay. Alarms go: they are about
+// members that no longer are. DataLoss: the file is damaged.
+base::Result<Restored> restore_snapshot(const RestoreOptions& options);
+
+}  // namespace kvstore

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""`coxctl import` from a stock etcd, and from Coxswain: content, leases, refusals, a source that compacts, users, a target that fails meanwhile."""
+import json
+import shutil
+import subprocess
+import threading
+
+from harness import COXCTL, Failure, Skip, contains, equal, eventually, main
+from stores import Etcd, Store, coxctl, endpoints, etcdctl, root, spawn, start_cluster
+
+etcd = Etcd("source")
+members = [Store(f"i{i}") for i in range(3)]
+KEYS = 3000
+
+
+def content(client, prefix=""):
+    out = json.loads(etcdctl(client, "get", prefix, "--prefix", "-w", "json"))
+    return {(kv["key"], kv.get("value", ""), kv.get("lease", 0)) for kv in out.get("kvs", [])}
+
+
+def imported(*args, source=etcd, target=members, **kw):
+    return coxctl("import", "--from", "http://" + source.client, "--endpoints", endpoints(target), *args, **kw)
+
+
+def refused(text, *args, **kw):
+    code, out = imported(*args, check=False, **kw)
+    equal(code, 1, out)
+    contains(out, text)
+
+
+def a_source_is_filled():
+    if shutil.which("etcd") is None:
+        raise Skip("no etcd")
+    etcd.start("--initial-cluster", f"source=http://{etcd.peer}", "--max-txn-ops", "10000")
+    etcd.ready()
+    start_cluster(members)
+    for begin in range(0, KEYS, 1000):
+        puts = "".join(f"put bulk/{i:06} {'v' * (i % 500)}-{i}\n" for i in range(begin, begin + 1000))
+        etcd.etcdctl("txn", stdin=f"\n{puts}\n\n")
+    for i in range(3):
+        etcd.etcdctl("put", f"large/{i}", stdin="L" * 900_000 + str(i))
+    etcd.etcdctl("put", "empty", "")
+    etcd.etcdctl("put", "other/changed", "1")
+    etcd.etcdctl("put", "other/changed", "2")
+    etcd.etcdctl("put", "other/gone", "1")
+    etcd.etcdctl("del", "other/gone")
+
+
+def everything_is_copied_with_its_leases():
+    lease = etcd.etcdctl("lease", "grant", "2000").split()[1]
+    bare = etcd.etcdctl("lease", "grant", "3000").split()[1]
+    for i in range(3):
+        etcd.etcdctl("put", f"leased/{i}", "x", "--lease", lease)
+    revision = etcd.revision()
+    out = json.loads(imported("-o", "json"))
+    equal((out["keys"], out["leases"], out["revision"], out["expired"]), (KEYS + 3 + 1 + 1 + 3, 2, revision, 0))
+    equal(content(members[1].client), content(etcd.client))
+    equal(set(members[2].etcdctl("lease", "list").split()[3:]), {lease, bare})
+    left = json.loads(members[0].etcdctl("lease", "timetolive", lease, "--keys", "-w", "json"))
+    equal(1900 < left["ttl"] <= 2000, True, left)
+    equal(len(left["keys"]), 3)
+    members[0].etcdctl("lease", "revoke", lease)
+    equal(members[0].etcdctl("get", "leased/", "--prefix"), "", "the lease holds its keys here, too")
+
+
+def a_target_with_keys_is_refused_unless_it_is_forced():
+    refused("keys there already; --force")
+    refused("keys there already; --force", "--prefix", "other/")
+    members[0].etcdctl("put", "other/changed", "by hand")
+    members[0].etcdctl("put", "own", "stays")
+    contains(imported("--force"), "imported")
+    equal(members[0].etcdctl("get", "other/changed", "--print-value-only"), "2\n")
+    equal(members[0].etcdctl("get", "own", "--print-value-only"), "stays\n")
+
+
+def a_prefix_is_copied_alone():
+    one = Store("prefix").start()
+    one.ready()
+    out = json.loads(imported("--prefix", "large/", "-o", "json", target=[one]))
+    equal((out["keys"], out["leases"]), (3, 0))
+    equal(content(one.client), content(etcd.client, "large/"))
+    # What is there beside the prefix is in nobody's way.
+    equal(json.loads(imported("--prefix", "other/", "-o", "json", target=[one]))["keys"], 1)
+    refused("there already", "--prefix", "o", target=[one])
+    one.stop()
+
+
+def it_says_what_is_wrong():
+    none = Store("none")
+    refused("connect", "--timeout-ms", "1000", "--force", source=none)
+    refused("connect", "--timeout-ms", "1000", target=[none])
+    code, out = coxctl("import", "--endpoints", endpoints(members), check=False)
+    equal(code != 0, True)
+    contains(out, "--from")
+    small = Store("small", "--max-txn-ops", "10").start()
+    small.ready()
+    refused("etcdserver: too many operations in txn request", target=[small])
+    contains(imported("--ops-per-txn", "10", "--force", target=[small]), "imported")
+    equal(content(small.client, "bulk/"), content(etcd.client, "bulk/"))
+    small.stop()
+
+
+def users_of_both_sides_sign_in():
+    target = Store("guarded").start()
+    target.ready()
+    for server in (etcd, target):
+        for args in (("user", "add", "root:rootpw"), ("user", "grant-role", "root", "root"), ("auth", "enable")):
+            server.etcdctl(*args)
+    refused("etcdserver: user name is empty", "--user", "root:rootpw", target=[target])
+    refused("etcdserver: user name is empty", "--from-user", "root:rootpw", target=[target])
+    refused("authentication failed, invalid user ID or password", "--from-user", "root:rootpw", "--user", "root:nonsense", target=[target])
+    contains(imported("--from-user", "root:rootpw", "--user", "root:rootpw", target=[target]), "imported")
+    for server in (etcd, target):
+        server.etcdctl("auth", "disable", "--user", "root:rootpw")
+    equal(content(target.client, "bulk/"), content(etcd.client, "bulk/"))
+    target.stop()
+
+
+def a_leader_that_dies_meanwhile_costs_nothing():
+    new = [Store(f"j{i}") for i in range(3)]
+    start_cluster(new)
+    for begin in range(KEYS, 20_000, 1000):
+        puts = "".join(f"put bulk/{i:06} {'v' * 400}-{i}\n" for i in range(begin, begin + 1000))
+        etcd.etcdctl("txn", stdin=f"\n{puts}\n\n")
+    command = subprocess.Popen([COXCTL, "import", "--from", "http://" + etcd.client, "--endpoints", endpoints(new), "--ops-per-txn", "20"],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    eventually("it has begun", lambda: new[0].etcdctl("get", "bulk/", "--prefix", "--limit", "1") != "", pause=0)
+    status = json.loads(etcdctl(endpoints(new), "endpoint", "status", "-w", "json"))
+    leader = next(m for m, s in zip(new, status) if s["Status"]["leader"] == s["Status"]["header"]["member_id"])
+    leader.process.kill()
+    leader.process.wait()
+    out, _ = command.communicate(timeout=60)
+    equal(command.returncode, 0, out)
+    contains(out, "imported")
+    rest = next(m for m in new if m is not leader)
+    equal(content(rest.client, "bulk/"), content(etcd.client, "bulk/"))
+    for m in new:
+        if m is not leader:
+            m.stop()
+
+
+def coxswain_is_a_source_too():
+    one = Store("copy").start()
+    one.ready()
+    contains(imported(source=members[0], target=[one]), "imported")
+    equal(content(one.client), content(members[0].client))
+    one.stop()
+
+
+main([a_source_is_filled, everything_is_copied_with_its_leases, a_target_with_keys_is_refused_unless_it_is_forced, a_prefix_is_copied_alone,
+      it_says_what_is_wrong, users_of_both_sides_sign_in, a_leader_that_dies_meanwhile_costs_nothing, coxswain_is_a_source_too])

@@ -1,0 +1,99 @@
+// `coxctl import`: the content of an etcd, or of another Coxswain, into this store.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+
+#include "tools/import.h"
+#include "tools/store_client.h"
+#include "tools/store_commands.h"
+
+namespace tools {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr base::Millis kCallTimeout{30'000};
+
+struct ImportFlags {
+    std::vector<std::string> from;
+    TlsFiles tls;
+    std::string user;
+    ImportOptions options;
+};
+
+// On a terminal a line that changes; in a log one every few seconds.
+class Progress {
+  public:
+    void operator()(const ImportCounts& counts) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - told_ < (terminal_ ? base::Millis(200) : base::Millis(5000))) return;
+        told_ = now;
+        fmt::print(stderr, "{}{} keys, {} bytes, {} leases{}",
+                   terminal_ ? "\r" : "import: ", counts.keys, counts.bytes, counts.leases,
+                   terminal_ ? "" : "\n");
+    }
+    void end() const {
+        if (terminal_) fmt::print(stderr, "\n");
+    }
+
+  private:
+    bool terminal_ = ::isatty(2) != 0;
+    std::chrono::steady_clock::time_point told_;
+};
+
+base::Status import_all(const ImportFlags& flags) {
+    TRY(const Target to, target());
+    auto from = make_target(flags.from, flags.tls, flags.user);
+    if (!from) return from.error().with_context("--from");
+    StoreSession source(*from, kCallTimeout);
+    StoreSession destination(to, kCallTimeout);
+    auto reader = make_api_source(source, flags.options.prefix);
+    Progress progress;
+    auto done = run_import(*reader, destination, flags.options,
+                           [&](const ImportCounts& counts) { progress(counts); });
+    progress.end();
+    if (!done) return done.error();
+    if (as_json())
+        return print_json(json::object{{"revision", done->revision},
+                                       {"keys", done->keys},
+                                       {"bytes", done->bytes},
+                                       {"leases", done->leases},
+                                       {"expired", done->expired}}),
+               base::Status();
+    fmt::print("imported {} keys ({} bytes) and {} leases as of revision {}{}\n", done->keys,
+               done->bytes, done->leases, done->revision,
+               done->expired > 0
+                   ? fmt::format("; {} keys were left out, their leases ended", done->expired)
+                   : "");
+    return {};
+}
+
+}  // namespace
+
+void add_import_command(CLI::App& app, int* exit_code) {
+    static ImportFlags flags;
+    auto* command = store_command(app, exit_code, "import",
+                                  "write what another etcd or Coxswain holds into this store",
+                                  [] { return import_all(flags); });
+    command->add_option("--from", flags.from, "host:port of the members of the other store")
+        ->delimiter(',')
+        ->required();
+    command->add_option("--from-cacert", flags.tls.ca, "PEM: who signed their certificates");
+    command->add_option("--from-cert", flags.tls.certificate, "PEM: the certificate to show them");
+    command->add_option("--from-key-file", flags.tls.key, "PEM: its private key");
+    command->add_option("--from-user", flags.user, "name:password of a user of theirs");
+    command->add_option("--prefix", flags.options.prefix, "only keys that begin with this");
+    command->add_flag("--force", flags.options.force,
+                      "into a store that has keys there already, writing over the same ones");
+    command
+        ->add_option("--ops-per-txn", flags.options.ops_per_txn,
+                     "keys written at once, at most; the target's --max-txn-ops is a limit")
+        ->check(CLI::Range(1, 100'000))
+        ->capture_default_str();
+}
+
+}  // namespace tools
