@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <optional>
@@ -22,8 +23,9 @@ constexpr std::int64_t kMaxPage = 10'000;
 constexpr std::size_t kPageBytes = 1 << 20;
 constexpr std::size_t kTxnBytes = 512 << 10;
 constexpr std::size_t kInFlight = 8;
-constexpr int kAttempts = 20;
 constexpr base::Millis kPause{250};
+// How long a store that has answered before may be without a leader, or a connection.
+constexpr std::chrono::seconds kPatience{30};
 
 std::size_t size_of(const mvccpb::KeyValue& kv) {
     return kv.key().size() + kv.value().size();
@@ -62,13 +64,16 @@ class Pages {
         request.set_key(key_);
         request.set_range_end(end_);
         request.set_revision(revision_);
-        for (int attempt = 1;; ++attempt) {
+        const auto until = std::chrono::steady_clock::now() + kPatience;
+        for (;;) {
             request.set_limit(limit_);
             auto page = session_.call<pb::RangeResponse>("/etcdserverpb.KV/Range", request);
-            if (page || attempt == kAttempts) return page;
+            const bool late = revision_ == 0 || std::chrono::steady_clock::now() > until;
+            if (page) return page;
             if (page.error().code == base::Code::kResourceExhausted && limit_ > 1)
                 limit_ = std::max<std::int64_t>(limit_ / 8, 1);
-            else if (page.error().code == base::Code::kUnavailable)
+            else if (!late && (page.error().code == base::Code::kUnavailable ||
+                               page.error().code == base::Code::kDeadlineExceeded))
                 std::this_thread::sleep_for(kPause);
             else
                 return page;
@@ -225,7 +230,8 @@ class Import {
     base::Status finish_oldest() {
         Write write = std::move(in_flight_.front());
         in_flight_.pop_front();
-        for (int attempt = 1;; ++attempt) {
+        const auto until = std::chrono::steady_clock::now() + kPatience;
+        for (;;) {
             auto done = StoreSession::read<pb::TxnResponse>(std::move(write.answer));
             if (done) return {};
             if (done.error().message == "etcdserver: requested lease not found")
@@ -233,7 +239,8 @@ class Import {
             else if (done.error().code != base::Code::kUnavailable &&
                      done.error().code != base::Code::kDeadlineExceeded)
                 return done.error().with_context("write into the target");
-            if (attempt == kAttempts) return done.error().with_context("write into the target");
+            if (std::chrono::steady_clock::now() > until)
+                return done.error().with_context("write into the target");
             std::this_thread::sleep_for(kPause);
             write.answer = begin(write.txn);
         }

@@ -16,8 +16,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr base::Millis kCallTimeout{30'000};
-
 struct ImportFlags {
     std::vector<std::string> from;
     TlsFiles tls;
@@ -49,8 +47,8 @@ base::Status import_all(const ImportFlags& flags) {
     TRY(const Target to, target());
     auto from = make_target(flags.from, flags.tls, flags.user);
     if (!from) return from.error().with_context("--from");
-    StoreSession source(*from, kCallTimeout);
-    StoreSession destination(to, kCallTimeout);
+    StoreSession source(*from, call_timeout());
+    StoreSession destination(to, call_timeout());
     auto reader = make_api_source(source, flags.options.prefix);
     Progress progress;
     auto done = run_import(*reader, destination, flags.options,

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "kvstore/errors.h"
+#include "kvstore/mvcc/schema.h"
 #include "kvstore/node.h"
 #include "kvstore/server/etcd_service.h"
 #include "kvstore/server/grpc_methods.h"
@@ -202,6 +203,9 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         std::string refused = refusal(request, caller);
         if (request.start_revision() < 0)
             refused = "etcdserver: mvcc: required revision is a future revision";
+        const std::string key = request.key().empty() ? std::string(1, '\0') : request.key();
+        if (refused.empty() && schema::KeyInterval::of(key, request.range_end()).empty())
+            refused = "mvcc: watcher range is empty";
         if (id != 0 && watches_.contains(id))
             refused = "mvcc: duplicate watch ID provided on the WatchStream";
         if (!refused.empty()) {
@@ -217,8 +221,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
             id = next_id_++;
         }
         WatchHub::Request watch;
-        watch.key = request.key();
-        if (watch.key.empty()) watch.key = std::string(1, '\0');
+        watch.key = key;
         watch.range_end = request.range_end();
         watch.start_revision = request.start_revision();
         watch.previous = request.prev_kv();

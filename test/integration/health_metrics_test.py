@@ -56,10 +56,10 @@ class Page:
                 equal(counts, sorted(counts), name)
                 equal(counts[-1], self.samples[name + "_count", rest], name)
 
-    def value(self, name, **labels):
+    def value(self, name, /, **labels):
         return self.samples[name, tuple(sorted(labels.items()))]
 
-    def sum(self, name, **labels):
+    def sum(self, name, /, **labels):
         return sum(v for (n, ls), v in self.samples.items() if n == name and set(labels.items()) <= set(ls))
 
 

@@ -35,7 +35,7 @@ def a_source_is_filled():
     etcd.ready()
     start_cluster(members)
     for begin in range(0, KEYS, 1000):
-        puts = "".join(f"put bulk/{i:06} {'v' * (i % 500)}-{i}\n" for i in range(begin, begin + 1000))
+        puts = "".join(f"put bulk/{i:06} {'v' * (i % 500 + 1)}-{i}\n" for i in range(begin, begin + 1000))
         etcd.etcdctl("txn", stdin=f"\n{puts}\n\n")
     for i in range(3):
         etcd.etcdctl("put", f"large/{i}", stdin="L" * 900_000 + str(i))

@@ -21,7 +21,6 @@ def restore(members, *flags, token="new"):
 def a_loaded_cluster_is_saved():
     start_cluster(old)
     etcdctl = old[0].etcdctl
-    batch = 'put many/{0} "{1}"'
     for i in range(20):
         coxctl("txn", "--endpoints", endpoints(old), "--then", *[f"put many/{i}/{j} {'v' * 200}" for j in range(100)])
     for i in range(5):
