@@ -19,7 +19,8 @@ namespace kvstore {
 class Clock {
   public:
     virtual ~Clock() = default;
-    // Monotonic; the zero point means nothing.
+    // Monotonic, and it runs on while the process or the machine sleeps; the zero point means
+    // nothing.
     virtual base::Millis now() const = 0;
     // Calls `f` every `period` until the clock's owner cancels it. One periodic call a replica.
     virtual void every(base::Millis period, base::UniqueFunction<void()> f) = 0;

@@ -1,5 +1,7 @@
 #include "kvstore/replica/host.h"
 
+#include <ctime>
+
 #include "base/random.h"
 #include "raft/wal/posix_disk.h"
 
@@ -7,9 +9,11 @@ namespace kvstore {
 
 AsioClock::AsioClock(base::Loop& loop) : loop_(loop), timer_(loop) {}
 
+// steady_clock stands still while the machine sleeps; a leader's lease does not.
 base::Millis AsioClock::now() const {
-    return std::chrono::duration_cast<base::Millis>(
-        std::chrono::steady_clock::now().time_since_epoch());
+    timespec time{};
+    ::clock_gettime(CLOCK_BOOTTIME, &time);
+    return base::Millis(std::int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000);
 }
 void AsioClock::every(base::Millis period, base::UniqueFunction<void()> f) {
     timer_.every(period, std::move(f));

@@ -76,7 +76,14 @@ base::Status Replica::Impl::open() {
     core_options.id = options.id;
     core_options.heartbeat_ticks = ticks_of(options.heartbeat, options.tick);
     core_options.election_ticks = ticks_of(options.election_min, options.tick);
-    core_options.disk_stall_ticks = ticks_of(base::Millis(5000), options.tick);
+    core_options.disk_stall_ticks = ticks_of(options.disk_stall, options.tick);
+    core_options.priority = options.leader_priority;
+    if (options.lease_reads) {
+        const base::Millis lease = (options.election_min - 2 * options.tick) * 7 / 10;
+        core_options.lease_ms =
+            static_cast<std::uint64_t>(std::max<std::int64_t>(1, lease.count()));
+        core_options.promise_ms = static_cast<std::uint64_t>(options.election_min.count());
+    }
     core_options.seed = options.seed;
     const Position applied = machine.applied();
     applied_term = applied.term;
@@ -128,7 +135,9 @@ base::Status Replica::Impl::reconcile(raft::WalRecovered* recovered) {
     // that the others had on disk were applied here and our own disk lost them.
     if (recovered->intent && recovered->intent->first == applied) {
         restart_log(recovered, recovered->intent->second);
-    } else if (applied.index > log.last && recovered->damaged_in) {
+    } else if (recovered->damaged_in) {
+        // What is intact of a damaged log may end before the state, or in entries that others
+        // replaced later.
         return rebuild_log(recovered, recovered->damage);
     } else if (applied.index > log.last) {
         restart_log(recovered, log.configs.empty() ? log.base_config : log.configs.back().second);
@@ -235,9 +244,15 @@ void Replica::Impl::written(std::uint64_t ticket) {
     pump();
 }
 
+// A lease needs the time as it is, before each input that could use or renew it.
+void Replica::Impl::tell_time() {
+    if (options.lease_reads) core->set_clock(static_cast<std::uint64_t>(now().count()));
+}
+
 void Replica::Impl::on_tick() {
     if (!started || stopping) return;
     ++ticks;
+    tell_time();
     core->tick();
     const base::Millis t = now();
     expire(t);
@@ -318,6 +333,7 @@ void Replica::Impl::flush_proposals() {
 
 void Replica::Impl::flush_reads() {
     const std::uint64_t context = reads.next_context(now());
+    if (context != 0) tell_time();
     if (context != 0 && core->read_index(context) != Reject::kNone) reads.unask(context);
 }
 
@@ -385,6 +401,7 @@ void Replica::Impl::update_peers() {
 void Replica::Impl::on_message(raft::Message message) {
     // A snapshot counts only at the end of its own stream.
     if (!started || stopping || message.type == raft::MessageType::kSnapshot) return;
+    tell_time();
     core->step(std::move(message));
     pump();
 }

@@ -69,6 +69,13 @@ struct ReplicaOptions {
     base::Millis heartbeat{100};
     base::Millis election_min{500};  // randomized up to twice this
     base::Millis request_timeout{7000};
+    // A leader whose disk has not finished a write for so long steps down.
+    base::Millis disk_stall{5000};
+    // A leader that others have kept up with hands over to the one of the highest priority.
+    std::uint32_t leader_priority = 0;
+    // A leader answers linearizable reads alone while its lease holds; it needs clocks that run
+    // alike within a quarter (docs/members.md). All members alike.
+    bool lease_reads = false;
     std::uint64_t seed = 0;  // for election timeouts and request ids; fresh at each start
 
     std::size_t max_pending_requests = 50000;

@@ -53,6 +53,7 @@ struct Replica::Impl final : raft::PeerHandler {
     void write(raft::Effects* effects);
     void written(std::uint64_t ticket);
     void on_tick();
+    void tell_time();
     void expire(base::Millis now);
     void schedule_flush();
     void flush();

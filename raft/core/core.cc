@@ -11,6 +11,8 @@ namespace raft {
 namespace {
 // Far beyond any real log; keeps arithmetic on positions from a peer from wrapping.
 constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 62U;
+// Before the clock was first told.
+constexpr std::uint64_t kNotYet = ~std::uint64_t{0};
 }  // namespace
 
 Core::Core(CoreOptions options, Recovered recovered, EntrySource& source)
@@ -28,6 +30,9 @@ Core::Core(CoreOptions options, Recovered recovered, EntrySource& source)
     if (hard_.term < log_.last_term()) hard_ = {log_.last_term(), kNobody};
     damaged_in_ = recovered.damaged_in;
     if (damaged_in_ && hard_.term <= *damaged_in_) hard_ = {*damaged_in_ + 1, kNobody};
+    CHECK(!leases() || options_.promise_ms >= options_.lease_ms);
+    // What was promised before a restart is not known any more.
+    if (leases() && hard_.term > Term(1) && config().voters() > 1) promised_until_ms_ = kNotYet;
     told_ = {role_, leader_, hard_.term};
     // The first wait is short: at the start of a cluster nobody leads, and in a running one the
     // pre-vote keeps this from disturbing anyone.
@@ -55,6 +60,11 @@ void Core::send_after_write(Message m) {
 }
 
 // ------------------------------------------------------------------ inputs
+
+void Core::set_clock(std::uint64_t ms) {
+    if (promised_until_ms_ == kNotYet) promised_until_ms_ = ms + options_.promise_ms;
+    clock_ms_ = std::max(clock_ms_, ms);
+}
 
 void Core::tick() {
     ++now_;

@@ -51,6 +51,14 @@ struct CoreOptions {
     std::size_t cache_bytes = 8U << 20U;      // entries kept in memory for slow followers
     std::size_t max_pending_reads = 100000;
     std::uint64_t seed = 1;
+    // Among voters that have all that is committed, the one with the highest gets the leadership.
+    std::uint32_t priority = 0;
+    // Lease reads (raft/core/lease.cc); 0: none. How long after a heartbeat round was sent its
+    // confirmation lets the leader answer reads alone, and how long after a heartbeat a follower
+    // helps nobody to depose the leader. By the clocks of both, so the first is to be shorter by
+    // what the clocks may differ.
+    std::uint64_t lease_ms = 0;
+    std::uint64_t promise_ms = 0;
 };
 
 struct Recovered {
@@ -114,6 +122,8 @@ struct Counters {
     std::uint64_t snapshots_installed = 0;
     std::uint64_t transfers = 0;
     std::uint64_t reads = 0;
+    std::uint64_t lease_reads = 0;  // of these, answered under the lease
+    std::uint64_t priority_transfers = 0;
     std::uint64_t repairs = 0;        // damage made good by the others
     std::uint64_t early_commits = 0;  // committed by others before the own disk had it
 };
@@ -126,6 +136,9 @@ class Core {
     Core& operator=(const Core&) = delete;
 
     // --- inputs
+    // With lease reads, before each other input: what a clock shows that also runs while the
+    // process or the machine sleeps. Earlier values than before are ignored.
+    void set_clock(std::uint64_t ms);
     void tick();
     void step(Message message);
     // The write with this ticket, and all before it, are durable.
@@ -259,9 +272,25 @@ class Core {
     // read.cc
     void handle_read_index(const Message& m);
     void add_read(PendingRead read);
+    void answer_read(NodeId from, std::uint64_t context, Index index);
     void start_read_round();
     void release_reads();
     void reads_may_start();
+
+    // lease.cc
+    bool leases() const { return options_.lease_ms > 0; }
+    bool promised() const { return clock_ms_ < promised_until_ms_; }
+    bool holds_lease() const;
+    void promise(Message* heartbeat_response);
+    bool needs_new_round() const;
+    void round_sent();
+    void renew_lease();
+    void forget_lease();
+
+    // priority.cc
+    void begin_priority();
+    void check_priority();
+    NodeId preferred_leader() const;
 
     // membership.cc
     void handle_propose(const Message& m);
@@ -286,6 +315,8 @@ class Core {
     NodeId leader_;
     Counters counters_;
     std::uint64_t now_ = 0;  // ticks
+    std::uint64_t clock_ms_ = 0;
+    std::uint64_t promised_until_ms_ = 0;
 
     // Elections.
     std::uint32_t election_elapsed_ = 0;
@@ -308,6 +339,14 @@ class Core {
     std::deque<PendingRead> reads_;        // ascending sequence
     std::uint64_t read_sequence_ = 0;
     bool read_round_wanted_ = false;
+    std::deque<std::pair<std::uint64_t, std::uint64_t>> rounds_;  // sequence and when it was sent
+    std::uint64_t lease_until_ms_ = 0;
+    bool lease_void_ = false;  // for the rest of the term: somebody was told to campaign
+    NodeId preferred_;         // to lead instead, and since when
+    std::uint64_t preferred_since_ = 0;
+    Index commit_before_;  // at the last look
+    std::uint64_t patience_ = 0;
+    std::uint64_t gave_away_at_ = 0;
     std::map<NodeId, SeenRequests> seen_;  // in this term
 
     // What take() hands out.

@@ -13,7 +13,7 @@ void Core::reset_election_timer(std::uint32_t low, std::uint32_t high) {
 }
 
 void Core::tick_follower() {
-    if (++election_elapsed_ < election_timeout_) return;
+    if (++election_elapsed_ < election_timeout_ || promised()) return;
     if (!may_campaign()) {
         leader_ = kNobody;
         return reset_election_timer(options_.election_ticks, 2 * options_.election_ticks);
@@ -47,6 +47,7 @@ void Core::become_follower(Term term, NodeId leader) {
         reads_.clear();
         early_reads_.clear();
         read_round_wanted_ = false;
+        forget_lease();
         transferee_ = kNobody;
         uncommitted_.clear();
         uncommitted_bytes_ = 0;
@@ -84,7 +85,7 @@ void Core::request_votes(MessageType type, Term term, bool force) {
 }
 
 void Core::campaign(bool pre_vote, bool force) {
-    if (!may_campaign()) return;
+    if (!may_campaign() || (promised() && !force)) return;
     ++counters_.campaigns;
     if (!pre_vote) return become_candidate(force);
     role_ = Role::kPreCandidate;
@@ -133,6 +134,8 @@ void Core::become_leader() {
     uncommitted_.clear();
     uncommitted_bytes_ = 0;
     read_sequence_ = 0;
+    forget_lease();
+    begin_priority();
     term_start_ = log_.last_index() + 1;
     progress_.clear();
     seen_.clear();
@@ -145,7 +148,7 @@ void Core::become_leader() {
 bool Core::handle_terms(Message& m) {
     if (m.term > hard_.term) {
         const bool asks_vote = m.type == MessageType::kPreVote || m.type == MessageType::kVote;
-        if (asks_vote && !m.force && heard_from_leader()) {
+        if (asks_vote && !m.force && (heard_from_leader() || promised())) {
             if (m.type == MessageType::kPreVote) {
                 Message no = make(MessageType::kPreVoteResponse, m.from);
                 no.reject = true;
@@ -196,7 +199,8 @@ void Core::handle_vote_request(const Message& m) {
     const bool pre = m.type == MessageType::kPreVote;
     const bool free_vote = hard_.vote == m.from || (hard_.vote == kNobody && leader_ == kNobody) ||
                            (pre && m.term > hard_.term);
-    bool grant = free_vote && !repairing() && log_.is_up_to_date({m.index, m.log_term});
+    bool grant = free_vote && !repairing() && (m.force || !promised()) &&
+                 log_.is_up_to_date({m.index, m.log_term});
     if (pre && grant && role_ == Role::kPreCandidate) grant = yields_to(m);
     Message answer = make(pre ? MessageType::kPreVoteResponse : MessageType::kVoteResponse, m.from);
     answer.reject = !grant;

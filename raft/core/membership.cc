@@ -208,6 +208,7 @@ Reject Core::start_transfer(NodeId target) {
     if (target == kNobody || !config().stays_voter(target)) return Reject::kMemberNotFound;
     if (transferee_ == target) return Reject::kNone;
     ++counters_.transfers;
+    lease_void_ = true;
     transferee_ = target;
     transfer_elapsed_ = 0;
     Progress& p = progress_.at(target);

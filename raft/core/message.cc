@@ -75,6 +75,8 @@ std::string to_string(const Message& m) {
     if (m.reject) add(fmt::format(" reject hint {}", m.hint));
     if (m.force) add(" force");
     if (m.context != 0) add(fmt::format(" context {}", m.context));
+    if (m.lease) add(" lease");
+    if (m.priority != 0) add(fmt::format(" priority {}", m.priority));
     if (m.hint_node != kNobody) add(fmt::format(" node {}", m.hint_node));
     if (m.reason != Reject::kNone) add(fmt::format(" reason {}", static_cast<int>(m.reason)));
     if (!m.entries.empty()) {

@@ -20,9 +20,11 @@ enum class MessageType : std::uint8_t {
     // index: the last entry that matches and is durable. reject: index is what was refused, and
     // hint/log_term a position up to which the logs may agree.
     kAppendResponse,
-    kHeartbeat,          // commit (never past what the receiver has acknowledged), context
-    kHeartbeatResponse,  // context, echoed: confirms the leader for reads up to it
-    kCommit,             // commit; needs no answer
+    kHeartbeat,  // commit (never past what the receiver has acknowledged), context
+    // context, echoed: confirms the leader for reads up to it. lease: the sender helps nobody to
+    // depose the leader for a while. priority: the sender's.
+    kHeartbeatResponse,
+    kCommit,  // commit; needs no answer
     // Requests of followers to the leader.
     kPropose,            // payload; context names it. Valid only in `term`: see Core::propose
     kProposeConfig,      // payload: a ChangeRequest; context and term as above
@@ -50,6 +52,8 @@ struct Message {
     NodeId hint_node;
     bool reject = false;
     bool force = false;
+    bool lease = false;
+    std::uint32_t priority = 0;
     Reject reason = Reject::kNone;
     std::vector<Entry> entries;
     Payload payload;

@@ -61,6 +61,8 @@ struct Progress {
     bool was_active = false;  // in the period before that
     bool leaving = false;     // removed by an entry that is not committed yet
     std::uint64_t read_ack = 0;
+    std::uint64_t lease_ack = 0;  // the newest round that came back with a promise
+    std::uint32_t priority = 0;
     Window window;
 
     bool alive() const { return active || was_active; }

@@ -12,6 +12,12 @@ constexpr std::uint64_t kMaxRounds = 4;
 
 Reject Core::read_index(std::uint64_t context) {
     if (role_ == Role::kLeader) {
+        if (holds_lease()) {
+            ++counters_.reads;
+            ++counters_.lease_reads;
+            answer_read(options_.id, context, log_.commit());
+            return Reject::kNone;
+        }
         if (reads_.size() + early_reads_.size() >= options_.max_pending_reads) return Reject::kBusy;
         add_read({options_.id, context, {}, 0});
         return Reject::kNone;
@@ -25,8 +31,24 @@ Reject Core::read_index(std::uint64_t context) {
 
 void Core::handle_read_index(const Message& m) {
     if (role_ != Role::kLeader) return;
+    if (holds_lease()) {
+        ++counters_.reads;
+        ++counters_.lease_reads;
+        return answer_read(m.from, m.context, log_.commit());
+    }
     if (reads_.size() + early_reads_.size() >= options_.max_pending_reads) return;
     add_read({m.from, m.context, {}, 0});
+}
+
+void Core::answer_read(NodeId from, std::uint64_t context, Index index) {
+    if (from == options_.id) {
+        ready_reads_.push_back({context, index});
+        return;
+    }
+    Message m = make(MessageType::kReadIndexResponse, from);
+    m.index = index;
+    m.context = context;
+    send(std::move(m));
 }
 
 void Core::add_read(PendingRead read) {

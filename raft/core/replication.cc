@@ -28,6 +28,7 @@ void Core::tick_leader() {
     if (++heartbeat_elapsed_ >= options_.heartbeat_ticks) {
         heartbeat_elapsed_ = 0;
         broadcast_heartbeat();
+        check_priority();
     }
 }
 
@@ -115,7 +116,8 @@ void Core::snapshot_finished(NodeId peer, Position position, bool ok) {
 }
 
 void Core::broadcast_heartbeat() {
-    if (read_round_wanted_) start_read_round();
+    if (read_round_wanted_ || needs_new_round()) start_read_round();
+    round_sent();
     for (auto& [id, p] : progress_) {
         if (id == options_.id) continue;
         Message m = make(MessageType::kHeartbeat, id);
@@ -205,6 +207,8 @@ void Core::handle_heartbeat(const Message& m) {
     handle_commit(m);
     Message answer = make(MessageType::kHeartbeatResponse, m.from);
     answer.context = m.context;
+    answer.priority = options_.priority;
+    promise(&answer);
     send(std::move(answer));
 }
 
@@ -292,7 +296,12 @@ void Core::handle_heartbeat_response(const Message& m) {
     Progress& p = it->second;
     p.active = true;
     p.probe_sent = false;
+    p.priority = m.priority;
     if (m.context > read_sequence_) return malformed();
+    if (m.lease && m.context > p.lease_ack) {
+        p.lease_ack = m.context;
+        renew_lease();
+    }
     if (m.context > p.read_ack) {
         p.read_ack = m.context;
         release_reads();
@@ -315,14 +324,7 @@ void Core::release_reads() {
         quorum_value([&](const Progress& p) { return &p == self ? read_sequence_ : p.read_ack; });
     while (!reads_.empty() && reads_.front().sequence <= confirmed) {
         const PendingRead& read = reads_.front();
-        if (read.from == options_.id) {
-            ready_reads_.push_back({read.context, read.index});
-        } else {
-            Message m = make(MessageType::kReadIndexResponse, read.from);
-            m.index = read.index;
-            m.context = read.context;
-            send(std::move(m));
-        }
+        answer_read(read.from, read.context, read.index);
         reads_.pop_front();
     }
     if (read_round_wanted_) {

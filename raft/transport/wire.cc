@@ -109,7 +109,7 @@ bool decode_entry(std::string_view in, Entry* out) {
 bool set_field(const Field& f, Message* m) {
     const bool fixed = f.number == 2 || f.number == 3 || f.number == 9 || f.number == 10;
     const bool bytes = f.number == 14 || f.number == 15;
-    if (f.number > 15) return true;  // a newer member's
+    if (f.number > 17) return true;  // a newer member's
     if (f.wire != (fixed ? kFixed64 : bytes ? kBytes : kVarint)) return false;
     const std::uint64_t v = f.number_value;
     switch (f.number) {
@@ -159,6 +159,13 @@ bool set_field(const Field& f, Message* m) {
         case 15:
             m->payload = std::make_shared<const std::string>(f.bytes);
             break;
+        case 16:
+            m->lease = v != 0;
+            break;
+        case 17:
+            if (v > 0xffffffffU) return false;
+            m->priority = static_cast<std::uint32_t>(v);
+            break;
         default:
             break;
     }
@@ -193,6 +200,8 @@ void append_message(std::string* out, const Message& m) {
         put_bytes(out, 4, e.data());
     }
     if (m.payload) put_bytes(out, 15, *m.payload);
+    put_varint(out, 16, m.lease ? 1 : 0);
+    put_varint(out, 17, m.priority);
 }
 
 std::string encode_message(const Message& message) {

@@ -1,15 +1,17 @@
 // Data-driven traces of the consensus core: test/data/raft/*.txt hold commands and, after "----",
 // the full expected output. COXSWAIN_REWRITE=1 writes the output found into the files.
 //
-//   nodes 3 [learners 1]        a group; members 1…n (then learners)
-//   tick N [count]              time passes at N
+//   nodes 3 [learners 1] [lease] [priority ID N]…
+//                               a group; members 1…n (then learners)
+//   tick N [count]              time passes at N, 10 ms each
+//   clock N MS                  time passes without a tick: N is paused
 //   campaign N                  N's election timer runs out
 //   stabilize [N…]              messages and disk writes until nothing is left (only at these)
 //   deliver A->B | drop A->B    messages under way between two
 //   keep A->B | late            copies of them, which come later
-//   step N                      one round of messages to N
-//   hold-disk N | disk N        writes at N stay under way; are done
-//   isolate N | rejoin N        every message from and to N is lost
+//   say A->B TYPE TERM          a message from outside the group's own doing, of a log that is
+//   ahead step N                      one round of messages to N hold-disk N | disk N        writes
+//   at N stay under way; are done isolate N | rejoin N        every message from and to N is lost
 //   propose N TEXT
 //   read N CONTEXT
 //   transfer N TARGET
@@ -18,6 +20,7 @@
 //   damage N KEEP               restart, with the first KEEP entries only and knowing of the loss
 //   log N TERM…                 gives N, before anything else, a log with these terms
 //   status                      one line a member
+//   settle N                    N times: a tick everywhere, then stabilize; prints changes of role
 //   unreachable N PEER
 //   quietly COMMAND…            prints only changes of role
 
@@ -67,6 +70,7 @@ struct Node {
     std::deque<Write> writes;
     bool hold_disk = false;
     bool isolated = false;
+    std::uint64_t clock_ms = 0;
 };
 
 class Group {
@@ -80,6 +84,10 @@ class Group {
             std::string rest;
             std::getline(in >> std::ws, rest);
             quietly(rest);
+        } else if (command == "settle") {
+            std::uint64_t count = 0;
+            in >> count;
+            settle(count);
         } else if (command == "nodes") {
             make(in);
         } else if (command == "log") {
@@ -93,6 +101,8 @@ class Group {
             status();
         } else if (command == "deliver" || command == "drop" || command == "keep") {
             move(in, command);
+        } else if (command == "say") {
+            say_it(in);
         } else if (command == "late") {
             network_.insert(network_.end(), kept_.begin(), kept_.end());
             kept_.clear();
@@ -115,11 +125,34 @@ class Group {
             if (line.find(" of term ") != std::string::npos) say("{}", line);
     }
 
+    void settle(std::uint64_t count) {
+        std::string all;
+        for (std::uint64_t i = 0; i < count; ++i) {
+            out_.clear();
+            for (auto& [id, node] : nodes_) {
+                tick(node);
+                carry_out(id, node);
+            }
+            stabilize({});
+            std::istringstream lines(out_);
+            for (std::string line; std::getline(lines, line);)
+                if (line.find(" of term ") != std::string::npos) all += line + "\n";
+        }
+        out_ = all;
+    }
+
     void make(std::istringstream& in) {
         std::uint64_t voters = 0;
         std::uint64_t learners = 0;
-        std::string word;
-        in >> voters >> word >> learners;
+        in >> voters;
+        lease_ = false;
+        priorities_.clear();
+        for (std::string word; in >> word;) {
+            std::uint64_t id = 0;
+            if (word == "learners") in >> learners;
+            if (word == "lease") lease_ = true;
+            if (word == "priority") in >> id >> priorities_[NodeId(id)];
+        }
         nodes_.clear();
         network_.clear();
         Config config;
@@ -157,6 +190,11 @@ class Group {
         options.election_ticks = 10;
         options.disk_stall_ticks = 30;
         options.seed = id.value();
+        options.priority = priorities_[id];
+        if (lease_) {
+            options.lease_ms = 70;
+            options.promise_ms = 100;
+        }
         RecoveredLog log;
         log.last = node.storage.entries.empty() ? Index(0) : node.storage.entries.back().index;
         Term last;
@@ -195,11 +233,15 @@ class Group {
         if (command == "tick") {
             if (!(in >> value)) value = 1;
             for (std::uint64_t i = 0; i < value; ++i)
-                core.tick();
+                tick(node);
+        } else if (command == "clock") {
+            in >> value;
+            node.clock_ms += value;
+            core.set_clock(node.clock_ms);
         } else if (command == "campaign") {
             const std::uint64_t before = core.counters().campaigns;
             while (core.counters().campaigns == before)
-                core.tick();
+                tick(node);
         } else if (command == "step") {
             for (Message& m : take_to(id))
                 core.step(std::move(m));
@@ -238,6 +280,12 @@ class Group {
             say("unknown command {}", command);
         }
         carry_out(id, node);
+    }
+
+    static void tick(Node& node) {
+        node.clock_ms += 10;
+        node.core->set_clock(node.clock_ms);
+        node.core->tick();
     }
 
     void answer(Reject reject) {
@@ -368,6 +416,28 @@ class Group {
         }
     }
 
+    void say_it(std::istringstream& in) {
+        std::uint64_t from = 0;
+        std::uint64_t to = 0;
+        std::uint64_t term = 0;
+        char c = 0;
+        std::string type;
+        in >> from >> c >> c >> to >> type >> term;
+        Message m;
+        m.type = MessageType::kPreVote;
+        while (message_type_name(m.type) != type && m.type != kLastMessageType)
+            m.type = static_cast<MessageType>(static_cast<int>(m.type) + 1);
+        m.from = NodeId(from);
+        m.to = NodeId(to);
+        m.term = Term(term);
+        if (type == "Vote" || type == "PreVote") {
+            m.index = Index(99);
+            m.log_term = Term(term - 1);
+        }
+        nodes_.at(m.to).core->step(std::move(m));
+        carry_out(NodeId(to), nodes_.at(NodeId(to)));
+    }
+
     void status() {
         for (auto& [id, node] : nodes_) {
             const Core& c = *node.core;
@@ -391,6 +461,8 @@ class Group {
     std::vector<Message> kept_;
     std::string out_;
     std::uint64_t context_ = 0;
+    bool lease_ = false;
+    std::map<NodeId, std::uint32_t> priorities_;
 };
 
 class Traces : public testing::TestWithParam<std::filesystem::path> {};

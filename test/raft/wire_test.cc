@@ -26,6 +26,8 @@ Message random_message(base::Random& random) {
     m.hint_node = NodeId(sometimes(random.next()));
     m.reject = random.chance(1, 2);
     m.force = random.chance(1, 2);
+    m.lease = random.chance(1, 2);
+    m.priority = static_cast<std::uint32_t>(sometimes(random.next() >> 32U));
     m.reason = static_cast<Reject>(random.below(static_cast<std::uint64_t>(kLastReject) + 1));
     for (std::uint64_t i = random.below(4); i > 0; --i) {
         Entry e{Term(sometimes(random.below(9))), Index(sometimes(random.next() >> 20U)),
@@ -52,6 +54,8 @@ TEST(Wire, MessagesAreProtobuf) {
         EXPECT_EQ(generated.from(), m.from.value());
         EXPECT_EQ(generated.index(), m.index.value());
         EXPECT_EQ(generated.context(), m.context);
+        EXPECT_EQ(generated.lease(), m.lease);
+        EXPECT_EQ(generated.priority(), m.priority);
         EXPECT_EQ(generated.reason(), static_cast<std::uint32_t>(m.reason));
         ASSERT_EQ(generated.entries_size(), static_cast<int>(m.entries.size()));
         for (int k = 0; k < generated.entries_size(); ++k)

@@ -53,6 +53,7 @@ Cluster::Cluster(World& world, std::size_t members) : world_(world), net_(world)
         at_node(id, std::move(f));
     };
     max_load_ = 1 + world_.random.below(8);
+    lease_reads_ = world_.random.chance(1, 3);
     with_damage_ = members >= 3 && world_.random.chance(1, 3);
     for (std::size_t i = 0; i < members; ++i) {
         auto node = std::make_unique<Node>();
@@ -102,6 +103,8 @@ void Cluster::start(Node& node) {
     kvstore::ReplicaOptions options;
     options.id = node.id;
     options.cluster_id = 7;
+    options.lease_reads = lease_reads_;
+    options.leader_priority = static_cast<std::uint32_t>(node.id.value() % 3);
     if (node.initial) options.initial_members = initial_;
     options.tick = base::Millis(50);
     options.seed = world_.random.next();
@@ -128,6 +131,8 @@ void Cluster::collect(Node& node) {
     World::cover("snapshots installed", c.snapshots_installed);
     World::cover("leader transfers", c.transfers);
     World::cover("linearizable reads", c.reads);
+    World::cover("linearizable reads under a lease", c.lease_reads);
+    World::cover("transfers by priority", c.priority_transfers);
     World::cover("entries applied before the own disk had them", c.early_commits);
     if (node.replica->core().log().base().index > raft::Index(0)) World::cover("logs compacted");
     const kvstore::ReplicaCounters& r = node.replica->counters();

@@ -105,6 +105,7 @@ class Cluster {
     std::uint64_t writes_done_ = 0;
     std::uint64_t final_pending_ = 0;
     bool changing_ = false;
+    bool lease_reads_ = false;
     // Members are damaged in this run; then nobody is added or removed.
     bool with_damage_ = false;
 };
