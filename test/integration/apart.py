@@ -46,4 +46,3 @@ class Apart:
     def etcdctl(self, *args, **kw):
         return self.store.etcdctl(*args, **kw)
 
-    members = 1

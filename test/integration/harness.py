@@ -124,8 +124,6 @@ class Cluster:
     def healthy(self):
         return all(m["healthy"] for m in self.status()["members"])
 
-    members = 3
-
     def close(self):
         subprocess.run([COXCTL, "cluster", "down", "--dir", self.dir], capture_output=True, timeout=90)
         shutil.rmtree(self.root, ignore_errors=True)
