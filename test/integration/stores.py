@@ -74,9 +74,10 @@ class Store(Server):
         self.name, self.flags = name, flags
         self.peer, self.client = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.directory = f"{root}/{name}"
+        self.security = ("--insecure",)
 
     def start(self, *flags):
-        self.process = spawn([COXSWAIN, "store", "--insecure", "--name", self.name, "--data-dir", self.directory, "--listen-peer", self.peer,
+        self.process = spawn([COXSWAIN, "store", *self.security, "--name", self.name, "--data-dir", self.directory, "--listen-peer", self.peer,
                               "--listen-client", self.client, *self.flags, *flags], self.name + ".log")
         return self
 
