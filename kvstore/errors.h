@@ -143,6 +143,9 @@ inline base::Error not_enough_started() {
 inline base::Error member_not_found() {
     return base::not_found("etcdserver: member not found");
 }
+inline base::Error not_learner() {
+    return {base::Code::kFailedPrecondition, "etcdserver: can only promote a learner member"};
+}
 inline base::Error too_many_learners() {
     return {base::Code::kFailedPrecondition, "etcdserver: too many learner members in cluster"};
 }

@@ -115,7 +115,7 @@ base::Status Machine::load() {
         return base::data_loss("the database's list of alarms is damaged");
     lessor_.clear();
     for (const auto id : store_->leases())
-        lessor_.grant(id, store_->lease_ttl(id), now_ms());
+        lessor_.grant(id, store_->lease_ttl(id), now_ms(), store_->lease_remaining(id));
     return load_auth();
 }
 
@@ -132,10 +132,13 @@ base::Status Machine::reload(raft::Position position) {
 
 ApplyResult Machine::apply(const ApplyContext& context, std::string_view payload) {
     Command command;
-    auto response = command.ParseFromArray(payload.data(), static_cast<int>(payload.size()))
-                        ? run(command)
-                        : base::Result<Response>(
-                              base::invalid_argument("an entry of the log is not a command"));
+    base::Result<Response> response =
+        base::invalid_argument("an entry of the log is not a command");
+    if (command.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+        const bool late =
+            command.only_in_term() != 0 && command.only_in_term() != context.term.value();
+        response = late ? base::Result<Response>(errors::leader_changed()) : run(command);
+    }
     return context.want_output ? std::make_unique<MachineOutput>(std::move(response)) : nullptr;
 }
 
@@ -179,6 +182,13 @@ base::Result<Response> Machine::run(const Command& command) {
             pb::LeaseRevokeResponse out;
             out.mutable_header()->set_revision(store_->revision());
             return Response(std::move(out));
+        }
+        case Command::kLeaseCheckpoint: {
+            for (const auto& point : command.lease_checkpoint().checkpoints()) {
+                store_->lease_checkpoint(point.id(), point.remaining_ttl());
+                lessor_.checkpoint(point.id(), point.remaining_ttl());
+            }
+            return Response(pb::LeaseCheckpointResponse());
         }
         case Command::kAlarm: {
             pb::AlarmResponse out;

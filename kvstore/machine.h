@@ -30,7 +30,7 @@ using Response =
     std::variant<std::monostate, etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse,
                  etcdserverpb::TxnResponse, etcdserverpb::CompactionResponse,
                  etcdserverpb::LeaseGrantResponse, etcdserverpb::LeaseRevokeResponse,
-                 etcdserverpb::AlarmResponse,
+                 etcdserverpb::LeaseCheckpointResponse, etcdserverpb::AlarmResponse,
                  etcdserverpb::AuthEnableResponse>;  // the last: of every change of users and roles
 
 // What a command answers, for the waiter on this member.

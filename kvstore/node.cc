@@ -13,7 +13,6 @@ namespace pb = etcdserverpb;
 
 namespace {
 constexpr base::Millis kLeaseTick{100};
-constexpr std::size_t kRevokesPerTick = 100;
 // A slice of compaction: small enough that no request waits for it noticeably.
 constexpr int kScrubBudget = 256;
 constexpr base::Millis kScrubPause{2};
@@ -30,14 +29,17 @@ Node::Node(base::Loop& loop, Machine& machine, Replica& replica, Options options
       scrub_(loop),
       compactor_(options_.auto_compaction),
       alive_(std::make_shared<bool>(true)) {
-    replica_.on_role([this, alive = alive_](bool leader, raft::Term) {
+    machine_.lessor().set_checkpoint_interval(options_.lease_checkpoint_seconds * 1000);
+    replica_.on_role([this, alive = alive_](bool leader, raft::Term term) {
         if (!*alive) return;
+        lease_term_ = term;
         if (leader)
             machine_.lessor().promote(machine_.now_ms());
         else
             machine_.lessor().demote();
     });
     used_bytes_ = machine_.database().approximate_size();
+    lease_term_ = replica_.term();
     if (replica_.is_leader()) machine_.lessor().promote(machine_.now_ms());
     tick_.every(kLeaseTick, [this] { tick(); });
     scrub();
@@ -239,85 +241,6 @@ void Node::scrub() {
         f();
 }
 
-void Node::lease_grant(pb::LeaseGrantRequest request, Done<pb::LeaseGrantResponse> done,
-                       Caller caller) {
-    if (request.ttl() > Machine::kMaxLeaseTtl) return done(errors::lease_ttl_too_large());
-    request.set_ttl(std::max(request.ttl(), options_.min_lease_ttl_seconds));
-    while (request.id() == 0)
-        request.set_id(static_cast<std::int64_t>(base::entropy64() >> 1));
-    Command command;
-    *command.mutable_lease_grant() = std::move(request);
-    propose<pb::LeaseGrantResponse>(std::move(command), std::move(done), caller);
-}
-
-void Node::lease_revoke(pb::LeaseRevokeRequest request, Done<pb::LeaseRevokeResponse> done,
-                        Caller caller) {
-    Command command;
-    *command.mutable_lease_revoke() = std::move(request);
-    propose<pb::LeaseRevokeResponse>(std::move(command), std::move(done), caller);
-}
-
-void Node::lease_keep_alive(std::int64_t id, Done<pb::LeaseKeepAliveResponse> done) {
-    if (!leads_with_leases()) {
-        pb::LeaseKeepAliveRequest request;
-        request.set_id(id);
-        return ask_leader<pb::LeaseKeepAliveResponse>(options_, leader_member(),
-                                                      "/etcdserverpb.Lease/LeaseKeepAlive", request,
-                                                      std::move(done));
-    }
-    // Not through the log, but only a confirmed leader may promise time (etcd #15247).
-    after_read_index([this, id, d = std::move(done)](base::Status ready) mutable {
-        if (!ready) return d(ready.error());
-        pb::LeaseKeepAliveResponse response;
-        fill_header(response.mutable_header());
-        response.set_id(id);
-        response.set_ttl(machine_.lessor().renew(id, machine_.now_ms()).value_or(0));
-        if (response.ttl() > 0) ++counters_.leases_renewed;
-        d(std::move(response));
-    });
-}
-
-void Node::lease_time_to_live(pb::LeaseTimeToLiveRequest request,
-                              Done<pb::LeaseTimeToLiveResponse> done, Caller caller) {
-    const bool keys = request.keys();
-    request.set_keys(false);
-    if (keys) {
-        // The leader tells the time; the keys, and who may see them, this member knows itself.
-        done = [this, caller = std::move(caller),
-                d = std::move(done)](base::Result<pb::LeaseTimeToLiveResponse> response) mutable {
-            if (!response || response->ttl() < 0) return d(std::move(response));
-            list_lease_keys(std::move(*response), std::move(d), caller);
-        };
-    }
-    if (!leads_with_leases())
-        return ask_leader<pb::LeaseTimeToLiveResponse>(options_, leader_member(),
-                                                       "/etcdserverpb.Lease/LeaseTimeToLive",
-                                                       request, std::move(done));
-    after_read_index([this, request, d = std::move(done)](base::Status ready) mutable {
-        if (!ready) return d(ready.error());
-        pb::LeaseTimeToLiveResponse response;
-        fill_header(response.mutable_header());
-        response.set_id(request.id());
-        response.set_ttl(-1);
-        if (machine_.store().lease_exists(request.id())) {
-            response.set_ttl(machine_.lessor().remaining_seconds(request.id(), machine_.now_ms()));
-            response.set_grantedttl(machine_.store().lease_ttl(request.id()));
-        }
-        d(std::move(response));
-    });
-}
-
-void Node::lease_leases(Done<pb::LeaseLeasesResponse> done) {
-    after_read_index([this, d = std::move(done)](base::Status ready) mutable {
-        if (!ready) return d(ready.error());
-        pb::LeaseLeasesResponse response;
-        fill_header(response.mutable_header());
-        for (const auto id : machine_.store().leases())
-            response.add_leases()->set_id(id);
-        d(std::move(response));
-    });
-}
-
 void Node::pump() {
     if (pumping_) return;
     pumping_ = true;
@@ -334,15 +257,8 @@ void Node::tick() {
     used_bytes_ = options_.quota_bytes > 0 ? machine_.database().approximate_size() : 0;
     auto_compact();
     if (!leads_with_leases()) return;
-    for (const auto id : machine_.lessor().take_expired(machine_.now_ms(), kRevokesPerTick)) {
-        pb::LeaseRevokeRequest request;
-        request.set_id(id);
-        lease_revoke(std::move(request), [id](base::Result<pb::LeaseRevokeResponse> revoked) {
-            if (!revoked && revoked.error().code != base::Code::kNotFound)
-                LOG_DEBUG("kvstore", "lease {} is expired but not revoked yet: {}", id,
-                          revoked.error().message);
-        });
-    }
+    revoke_expired();
+    checkpoint_leases();
 }
 
 }  // namespace kvstore

@@ -17,6 +17,11 @@
 #include "kvstore/machine.h"
 #include "kvstore/replica/replica.h"
 
+namespace coxswainpb {
+class MembersChangeRequest;
+class MembersChangeResponse;
+}  // namespace coxswainpb
+
 namespace kvstore {
 
 class RangeReader;
@@ -51,6 +56,10 @@ class Node {
         // Lower times to live are raised to this: a lease must outlast an election (etcd: 1.5
         // election timeouts).
         std::int64_t min_lease_ttl_seconds = 2;
+        // How often what is left of longer leases is noted in the log; 0: never.
+        std::int64_t lease_checkpoint_seconds = 300;
+        // Members without a vote at one time.
+        int max_learners = 1;
         // Asks the leader's own services (its client URLs) for what only a leader knows: lease
         // renewals. `path` is a gRPC path,
         // `token` the caller's, or "". Null: such calls fail on followers.
@@ -120,6 +129,9 @@ class Node {
                        Done<etcdserverpb::MemberUpdateResponse> done, Caller caller = {});
     void member_promote(etcdserverpb::MemberPromoteRequest request,
                         Done<etcdserverpb::MemberPromoteResponse> done, Caller caller = {});
+    // Promotions and removals in one step (joint consensus).
+    void members_change(coxswainpb::MembersChangeRequest request,
+                        Done<coxswainpb::MembersChangeResponse> done, Caller caller = {});
     void member_list(bool linearizable, Done<etcdserverpb::MemberListResponse> done);
 
     // Cluster and member id, revision and term. Answers that a state machine made get the rest
@@ -161,7 +173,11 @@ class Node {
     // The member that leads, when it is another one.
     std::optional<Member> leader_member() const;
     template <class T>
-    void change_members(MembershipChange change, Done<T> done);
+    void change_members(std::vector<MembershipChange> changes, Done<T> done);
+    void revoke_expired();
+    void checkpoint_leases();
+    void renew_lease(std::int64_t id, int attempts,
+                     Done<etcdserverpb::LeaseKeepAliveResponse> done);
     bool voters_are_alive() const;
     // NoSpace, and the alarm is raised, when the quota leaves no room for the command.
     base::Status take_from_quota(const Command& command);
@@ -179,6 +195,7 @@ class Node {
     base::Timer tick_;
     base::Timer scrub_;
     AutoCompactor compactor_;
+    raft::Term lease_term_;        // in which this member handles leases
     std::int64_t used_bytes_ = 0;  // of the quota: as measured last, and what was let in since
     bool raising_alarm_ = false;
     std::vector<Done<etcdserverpb::DefragmentResponse>> defragmenting_;

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "kvstore/core/member_checks.h"
 #include "kvstore/node_calls.h"
+#include "kvstore/proto/members.pb.h"
 #include "raft/core/core.h"
 
 namespace kvstore {
@@ -63,10 +64,9 @@ void Node::member_list(bool linearizable, Done<pb::MemberListResponse> done) {
 }
 
 template <class T>
-void Node::change_members(MembershipChange change, Done<T> done) {
+void Node::change_members(std::vector<MembershipChange> changes, Done<T> done) {
     replica_.change_membership(
-        std::move(change),
-        [this, d = std::move(done)](base::Result<std::vector<Member>> members) mutable {
+        changes, [this, d = std::move(done)](base::Result<std::vector<Member>> members) mutable {
             if (!members) return d(members.error());
             T response;
             fill_header(response.mutable_header());
@@ -93,7 +93,8 @@ void Node::member_add(pb::MemberAddRequest request, Done<pb::MemberAddResponse> 
         return ask_leader<pb::MemberAddResponse>(options_, leader_member(),
                                                  "/etcdserverpb.Cluster/MemberAdd", request,
                                                  std::move(done), caller);
-    auto checked = request.islearner() ? check_add_learner(members) : check_add_voter(members);
+    auto checked = request.islearner() ? check_add_learner(members, options_.max_learners)
+                                       : check_add_voter(members);
     if (!checked) return done(checked.error());
     if (!request.islearner() && !voters_are_alive()) return done(errors::unhealthy());
     MembershipChange change;
@@ -105,7 +106,7 @@ void Node::member_add(pb::MemberAddRequest request, Done<pb::MemberAddResponse> 
     change.member.learner = request.islearner();
     const auto id = change.member.id.value();
     change_members<pb::MemberAddResponse>(
-        std::move(change),
+        {std::move(change)},
         [id, d = std::move(done)](base::Result<pb::MemberAddResponse> response) mutable {
             if (response)
                 for (const auto& member : response->members())
@@ -125,7 +126,7 @@ void Node::member_remove(pb::MemberRemoveRequest request, Done<pb::MemberRemoveR
     change.member.id = raft::NodeId(request.id());
     if (auto bad = check_remove(replica_.members(), change.member.id); !bad)
         return done(bad.error());
-    change_members(std::move(change), std::move(done));
+    change_members<pb::MemberRemoveResponse>({std::move(change)}, std::move(done));
 }
 
 void Node::member_update(pb::MemberUpdateRequest request, Done<pb::MemberUpdateResponse> done,
@@ -143,7 +144,7 @@ void Node::member_update(pb::MemberUpdateRequest request, Done<pb::MemberUpdateR
         if (member.id == id) change.member = member;
     if (change.member.id != id) return done(errors::member_not_found());
     change.member.peer_urls = urls;
-    change_members(std::move(change), std::move(done));
+    change_members<pb::MemberUpdateResponse>({std::move(change)}, std::move(done));
 }
 
 void Node::member_promote(pb::MemberPromoteRequest request, Done<pb::MemberPromoteResponse> done,
@@ -157,7 +158,28 @@ void Node::member_promote(pb::MemberPromoteRequest request, Done<pb::MemberPromo
     change.member.id = raft::NodeId(request.id());
     if (auto bad = check_promote(replica_.members(), change.member.id); !bad)
         return done(bad.error());
-    change_members(std::move(change), std::move(done));
+    change_members<pb::MemberPromoteResponse>({std::move(change)}, std::move(done));
+}
+
+void Node::members_change(coxswainpb::MembersChangeRequest request,
+                          Done<coxswainpb::MembersChangeResponse> done, Caller caller) {
+    if (!replica_.is_leader())
+        return ask_leader<coxswainpb::MembersChangeResponse>(options_, leader_member(),
+                                                             "/coxswainpb.Members/Change", request,
+                                                             std::move(done), caller);
+    std::vector<MembershipChange> changes;
+    const auto add = [&changes](MembershipChange::Kind kind, std::uint64_t id) {
+        MembershipChange change;
+        change.kind = kind;
+        change.member.id = raft::NodeId(id);
+        changes.push_back(std::move(change));
+    };
+    for (const auto id : request.promote())
+        add(MembershipChange::Kind::kPromote, id);
+    for (const auto id : request.remove())
+        add(MembershipChange::Kind::kRemove, id);
+    if (auto bad = check_change(replica_.members(), changes); !bad) return done(bad.error());
+    change_members<coxswainpb::MembersChangeResponse>(std::move(changes), std::move(done));
 }
 
 }  // namespace kvstore

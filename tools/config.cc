@@ -125,6 +125,17 @@ void add_flags(CLI::App& app, Config& c, FlagGroups groups) {
         flag(app, "election-ms", c.election_ms,
              "shortest time without a leader before an election; the longest is twice this")
             ->check(CLI::Range(50, 50000));
+        flag(app, "leader-priority", c.leader_priority,
+             "the leadership goes to the member with the highest one that keeps up");
+        flag(app, "read-mode", c.read_mode,
+             "linearizable reads: index (the leader asks a majority) or lease (it answers alone "
+             "while its lease holds; needs clocks that run alike); the same on all members")
+            ->check(CLI::IsMember({"index", "lease"}));
+        flag(app, "max-learners", c.max_learners, "most members without a vote at one time")
+            ->check(CLI::Range(0, 100));
+        flag(app, "lease-checkpoint-interval", c.lease_checkpoint_interval,
+             "seconds between notes of what is left of longer leases, for the next leader; 0: none")
+            ->check(CLI::Range(0, 1000000));
     }
     if (groups.store)
         flag(app, "auth-token", c.auth_token,

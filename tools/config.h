@@ -52,7 +52,11 @@ struct Config {
     std::string advertise_client;  // URL; from listen_client when empty
     std::int64_t heartbeat_ms = 100;
     std::int64_t election_ms = 500;
-    std::string auth_token = "simple";  // or "jwt,…", see kvstore/server/jwt.h
+    std::uint32_t leader_priority = 0;
+    std::string read_mode = "index";
+    int max_learners = 1;
+    std::int64_t lease_checkpoint_interval = 300;  // seconds
+    std::string auth_token = "simple";             // or "jwt,…", see kvstore/server/jwt.h
 
     // Where the API server's store is when it is not in this process.
     std::vector<std::string> store_endpoints;

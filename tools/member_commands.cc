@@ -4,7 +4,10 @@
 
 #include <boost/json.hpp>
 #include <charconv>
+#include <chrono>
+#include <thread>
 
+#include "kvstore/proto/members.pb.h"
 #include "kvstore/proto/rpc.pb.h"
 #include "tools/store_client.h"
 #include "tools/store_commands.h"
@@ -98,6 +101,30 @@ base::Status member_promote(const std::string& text) {
         "/etcdserverpb.Cluster/MemberPromote", {}, text);
 }
 
+// Learners that have not caught up yet are waited for, `wait_seconds` at most.
+base::Status members_change(const std::vector<std::string>& promote,
+                            const std::vector<std::string>& remove, int wait_seconds) {
+    coxswainpb::MembersChangeRequest request;
+    for (const auto& text : promote) {
+        TRY(const std::uint64_t id, find_member(text));
+        request.add_promote(id);
+    }
+    for (const auto& text : remove) {
+        TRY(const std::uint64_t id, find_member(text));
+        request.add_remove(id);
+    }
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(wait_seconds);
+    for (;;) {
+        auto response =
+            call<coxswainpb::MembersChangeResponse>("/coxswainpb.Members/Change", request);
+        if (response) return print_members(*response);
+        const bool behind =
+            response.error().message.find("in sync with leader") != std::string::npos;
+        if (!behind || std::chrono::steady_clock::now() >= until) return response.error();
+        std::this_thread::sleep_for(base::Millis(200));
+    }
+}
+
 }  // namespace
 
 void add_member_commands(CLI::App& app, int* exit_code) {
@@ -122,6 +149,17 @@ void add_member_commands(CLI::App& app, int* exit_code) {
                   [] { return member_promote(text); })
         ->add_option("member", text, "name or id")
         ->required();
+    static std::vector<std::string> promote;
+    static std::vector<std::string> leave;
+    static int wait_seconds = 0;
+    auto* change =
+        store_command(*member, exit_code, "change", "promote and remove several in one step",
+                      [] { return members_change(promote, leave, wait_seconds); });
+    change->add_option("--promote", promote, "learners that get a vote: names or ids")
+        ->delimiter(',');
+    change->add_option("--remove", leave, "members that leave: names or ids")->delimiter(',');
+    change->add_option("--wait", wait_seconds, "seconds to wait until the learners keep up")
+        ->check(CLI::Range(0, 86400));
 }
 
 }  // namespace tools

@@ -100,6 +100,8 @@ struct StoreRole::Impl {
             host_options.replica.initial_members = initial_members(config);
         host_options.replica.heartbeat = base::Millis(config.heartbeat_ms);
         host_options.replica.election_min = base::Millis(config.election_ms);
+        host_options.replica.leader_priority = config.leader_priority;
+        host_options.replica.lease_reads = config.read_mode == "lease";
         host_options.log_directory = config.data_dir + "/log";
         host_options.peers.cluster_id = host_options.replica.cluster_id;
         host_options.peers.id = host_options.replica.id;
@@ -113,6 +115,8 @@ struct StoreRole::Impl {
 
         kvstore::Node::Options node_options;
         node_options.min_lease_ttl_seconds = (config.election_ms * 3 / 2 + 999) / 1000;
+        node_options.lease_checkpoint_seconds = config.lease_checkpoint_interval;
+        node_options.max_learners = config.max_learners;
         node_options.quota_bytes = config.quota_backend_bytes;
         node_options.max_txn_ops = config.max_txn_ops;
         node_options.max_request_bytes = static_cast<std::size_t>(config.max_request_bytes);

@@ -71,11 +71,10 @@ base::Status check_add_voter(const std::vector<Member>& members) {
     return {};
 }
 
-base::Status check_add_learner(const std::vector<Member>& members) {
-    constexpr int kMostLearners = 1;
+base::Status check_add_learner(const std::vector<Member>& members, int most) {
     const auto learners =
         std::count_if(members.begin(), members.end(), [](const Member& m) { return m.learner; });
-    if (learners >= kMostLearners) return errors::too_many_learners();
+    if (learners >= most) return errors::too_many_learners();
     return {};
 }
 
@@ -98,6 +97,30 @@ base::Status check_promote(const std::vector<Member>& members, raft::NodeId id) 
     ++after.all;
     ++after.started;
     if (!after.majority()) return errors::not_enough_started();
+    return {};
+}
+
+base::Status check_change(const std::vector<Member>& members,
+                          const std::vector<MembershipChange>& changes) {
+    if (changes.empty()) return base::invalid_argument("nothing to promote and nobody to remove");
+    std::vector<Member> after = members;
+    for (const auto& change : changes) {
+        const auto same = [&](const Member& m) { return m.id == change.member.id; };
+        if (std::count_if(changes.begin(), changes.end(), [&](const MembershipChange& other) {
+                return other.member.id == change.member.id;
+            }) > 1)
+            return base::invalid_argument("a member is named twice");
+        const auto it = std::find_if(after.begin(), after.end(), same);
+        if (it == after.end()) return errors::member_not_found();
+        if (change.kind == MembershipChange::Kind::kRemove)
+            after.erase(it);
+        else if (!it->learner)
+            return errors::not_learner();
+        else
+            it->learner = false;
+    }
+    const Voters left = voters(after, raft::kNobody);
+    if (left.all == 0 || !left.majority()) return errors::not_enough_started();
     return {};
 }
 

@@ -254,6 +254,14 @@ base::Status MvccStore::lease_revoke(std::int64_t id) {
     return {};
 }
 
+void MvccStore::lease_checkpoint(std::int64_t id, std::int64_t remaining_seconds) {
+    if (!lease_exists(id)) return;
+    LeaseRecord record;
+    record.set_ttl_seconds(lease_ttl(id));
+    record.set_remaining_seconds(remaining_seconds);
+    db_->put(schema::lease_key(id), record.SerializeAsString());
+}
+
 bool MvccStore::lease_exists(std::int64_t id) const {
     return db_->get(schema::lease_key(id)).has_value();
 }
@@ -264,6 +272,14 @@ std::int64_t MvccStore::lease_ttl(std::int64_t id) const {
     if (!bytes) return 0;
     CHECK(record.ParseFromString(*bytes));
     return record.ttl_seconds();
+}
+
+std::int64_t MvccStore::lease_remaining(std::int64_t id) const {
+    auto bytes = db_->get(schema::lease_key(id));
+    LeaseRecord record;
+    if (!bytes) return 0;
+    CHECK(record.ParseFromString(*bytes));
+    return record.remaining_seconds();
 }
 
 std::vector<std::string> MvccStore::lease_keys(std::int64_t id) const {

@@ -88,9 +88,13 @@ class MvccStore {
     base::Status lease_grant(std::int64_t id, std::int64_t ttl_seconds);
     // Deletes the lease's keys, in sorted order and one revision.
     base::Status lease_revoke(std::int64_t id);
+    // What is left of it, in seconds; 0: all. Nothing happens when there is no such lease.
+    void lease_checkpoint(std::int64_t id, std::int64_t remaining_seconds);
     bool lease_exists(std::int64_t id) const;
     // Granted time to live in seconds; 0 when there is no such lease.
     std::int64_t lease_ttl(std::int64_t id) const;
+    // As last checkpointed; 0: all of it.
+    std::int64_t lease_remaining(std::int64_t id) const;
     std::vector<std::string> lease_keys(std::int64_t id) const;
     std::vector<std::int64_t> leases() const;
 

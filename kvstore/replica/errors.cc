@@ -20,7 +20,7 @@ base::Error of(raft::Reject reject) {
         case Reject::kMemberNotFound:
             return {Code::kNotFound, "etcdserver: member not found"};
         case Reject::kNotLearner:
-            return {Code::kFailedPrecondition, "etcdserver: can only promote a learner member"};
+            return not_learner();
         case Reject::kLearnerNotReady:
             return {Code::kFailedPrecondition,
                     "etcdserver: can only promote a learner member which is in sync with leader"};

@@ -1,5 +1,6 @@
 // The Cluster service.
 
+#include "kvstore/proto/members.pb.h"
 #include "kvstore/server/etcd_service.h"
 #include "kvstore/server/grpc_methods.h"
 
@@ -17,6 +18,7 @@ void add_cluster_service(GatedService& service, Node& node) {
     unary(service, "/etcdserverpb.Cluster/MemberRemove", node, &Node::member_remove);
     unary(service, "/etcdserverpb.Cluster/MemberUpdate", node, &Node::member_update);
     unary(service, "/etcdserverpb.Cluster/MemberPromote", node, &Node::member_promote);
+    unary(service, "/coxswainpb.Members/Change", node, &Node::members_change);
 }
 
 }  // namespace kvstore

@@ -109,11 +109,12 @@ base::Task<Caller> Gate::caller(std::shared_ptr<net::GrpcStream> stream) {
 }
 
 bool Gate::for_administrators(std::string_view path) {
-    static constexpr std::array<std::string_view, 8> kPaths = {
+    static constexpr std::array<std::string_view, 9> kPaths = {
         "/etcdserverpb.Cluster/MemberAdd",      "/etcdserverpb.Cluster/MemberPromote",
         "/etcdserverpb.Cluster/MemberRemove",   "/etcdserverpb.Cluster/MemberUpdate",
         "/etcdserverpb.Maintenance/Defragment", "/etcdserverpb.Maintenance/Hash",
         "/etcdserverpb.Maintenance/HashKV",     "/etcdserverpb.Maintenance/Snapshot",
+        "/coxswainpb.Members/Change",
     };
     return std::find(kPaths.begin(), kPaths.end(), path) != kPaths.end();
 }

@@ -48,6 +48,9 @@ void Core::check_disk() {
     if (options_.disk_stall_ticks == 0 || writes_.empty() || config().voters() == 1) return;
     if (now_ - writes_.front().started_at < options_.disk_stall_ticks) return;
     ++counters_.disk_stalls;
+    // Others need not wait to find out.
+    const NodeId successor = best_successor();
+    if (successor != kNobody) send(make(MessageType::kTimeoutNow, successor));
     become_follower(hard_.term, kNobody);
 }
 

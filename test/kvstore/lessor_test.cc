@@ -31,5 +31,58 @@ TEST(Lessor, ManyLeasesAreSpreadAfterAPromotion) {
     EXPECT_GE(lessor.take_expired(14'000, 100000).size(), 2000U);
 }
 
+using Checkpoints = std::vector<Lessor::Checkpoint>;
+
+TEST(Lessor, ALongLeaseThatIsNotRenewedIsCheckpointed) {
+    Lessor lessor;
+    lessor.set_checkpoint_interval(60'000);
+    lessor.grant(1, 600, 0);
+    lessor.grant(2, 60, 0);  // too short
+    lessor.promote(0);
+    EXPECT_EQ(lessor.take_checkpoints(59'999, 10), Checkpoints{});
+    EXPECT_EQ(lessor.take_checkpoints(60'000, 10), (Checkpoints{{1, 540}}));
+    EXPECT_EQ(lessor.take_checkpoints(60'000, 10), Checkpoints{});
+    EXPECT_EQ(lessor.take_checkpoints(120'000, 10), (Checkpoints{{1, 480}}));
+    // The last one is an interval before the end.
+    EXPECT_EQ(lessor.take_checkpoints(539'000, 10).size(), 1U);
+    EXPECT_EQ(lessor.take_checkpoints(599'000, 10).size(), 1U);
+    EXPECT_EQ(lessor.take_checkpoints(10'000'000, 10), Checkpoints{});
+    lessor.demote();
+    EXPECT_EQ(lessor.take_checkpoints(20'000'000, 10), Checkpoints{});
+}
+
+TEST(Lessor, TheNextPrimaryGoesOnFromTheCheckpoint) {
+    Lessor lessor;
+    lessor.grant(1, 600, 0);
+    lessor.grant(2, 600, 0, 30);  // as found after a restart
+    lessor.checkpoint(1, 200);
+    lessor.checkpoint(7, 200);  // unknown: nothing
+    lessor.promote(1'000'000);
+    EXPECT_EQ(lessor.remaining_seconds(1, 1'000'000), 200);
+    EXPECT_EQ(lessor.remaining_seconds(2, 1'000'000), 31);  // spread
+    EXPECT_EQ(lessor.take_expired(1'031'000, 10), std::vector<std::int64_t>{2});
+}
+
+TEST(Lessor, ARenewalIsNotToBeOvertakenByAnOlderCheckpoint) {
+    Lessor lessor;
+    lessor.set_checkpoint_interval(60'000);
+    lessor.grant(1, 600, 0);
+    lessor.promote(0);
+    EXPECT_FALSE(lessor.needs_clearing(1));
+    ASSERT_EQ(lessor.take_checkpoints(60'000, 10).size(), 1U);
+    EXPECT_TRUE(lessor.needs_clearing(1));  // on its way
+    lessor.checkpoint(1, 540);
+    EXPECT_TRUE(lessor.needs_clearing(1));  // noted
+    lessor.checkpoint(1, 0);
+    EXPECT_FALSE(lessor.needs_clearing(1));
+    EXPECT_EQ(lessor.renew(1, 70'000), 600);
+    // Renewed often, it is never noted: nothing goes through the log.
+    for (std::int64_t t = 70'000; t < 1'000'000; t += 10'000) {
+        EXPECT_EQ(lessor.take_checkpoints(t, 10), Checkpoints{});
+        EXPECT_EQ(lessor.renew(1, t), 600);
+    }
+    EXPECT_FALSE(lessor.needs_clearing(7));
+}
+
 }  // namespace
 }  // namespace kvstore

@@ -40,10 +40,32 @@ TEST(MemberChecksTest, AVoterMoreNeedsAMajorityOfStartedOnes) {
     EXPECT_FALSE(check_add_voter({member(1), member(2), member(3, false)}));
 }
 
-TEST(MemberChecksTest, OneLearnerAtATime) {
-    EXPECT_TRUE(check_add_learner({member(1)}));
-    EXPECT_EQ(check_add_learner({member(1), member(2, false, true)}).error().message,
+TEST(MemberChecksTest, OnlySoManyLearnersAtATime) {
+    EXPECT_TRUE(check_add_learner({member(1)}, 1));
+    EXPECT_EQ(check_add_learner({member(1), member(2, false, true)}, 1).error().message,
               "etcdserver: too many learner members in cluster");
+    EXPECT_TRUE(check_add_learner({member(1), member(2, false, true)}, 2));
+    EXPECT_FALSE(check_add_learner({member(1)}, 0));
+}
+
+TEST(MemberChecksTest, AnExchangeNamesMembersOnceAndLeavesAStartedMajority) {
+    using Kind = MembershipChange::Kind;
+    const std::vector<Member> members{member(1), member(2), member(3), member(4, true, true),
+                                      member(5, false, true)};
+    const auto check = [&](std::vector<std::pair<Kind, std::uint64_t>> list) {
+        std::vector<MembershipChange> changes;
+        for (const auto& [kind, id] : list)
+            changes.push_back({kind, member(id)});
+        const auto s = check_change(members, changes);
+        return s ? std::string() : s.error().message;
+    };
+    EXPECT_EQ(check({{Kind::kPromote, 4}, {Kind::kRemove, 1}, {Kind::kRemove, 2}}), "");
+    EXPECT_EQ(check({}), "nothing to promote and nobody to remove");
+    EXPECT_EQ(check({{Kind::kPromote, 4}, {Kind::kRemove, 4}}), "a member is named twice");
+    EXPECT_EQ(check({{Kind::kRemove, 9}}), "etcdserver: member not found");
+    EXPECT_EQ(check({{Kind::kPromote, 1}}), "etcdserver: can only promote a learner member");
+    EXPECT_EQ(check({{Kind::kRemove, 1}, {Kind::kRemove, 2}, {Kind::kRemove, 3}}), kNotStarted);
+    EXPECT_EQ(check({{Kind::kPromote, 5}, {Kind::kRemove, 1}, {Kind::kRemove, 2}}), kNotStarted);
 }
 
 TEST(MemberChecksTest, WhoStaysMustBeAMajorityAndTheLastOneStays) {

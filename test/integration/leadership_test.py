@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Who leads and what survives it: priority, leases, a paused leader, lease reads, and all members exchanged in one step.
+Three stores of their own, in clear text; then three others."""
+import atexit
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from harness import COXCTL, COXSWAIN, Failure, contains, equal, eventually, free_port, main, run
+
+root = tempfile.mkdtemp(prefix="coxswain-test-")
+
+
+class Store:
+    def __init__(self, name):
+        self.name = name
+        self.peer, self.client = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.process = None
+        self.flags = []
+
+    def start(self, *flags):
+        self.flags = flags or self.flags
+        self.log = open(f"{root}/{self.name}.log", "a")
+        self.process = subprocess.Popen(
+            [COXSWAIN, "store", "--insecure", "--name", self.name, "--data-dir", f"{root}/{self.name}", "--listen-peer", self.peer,
+             "--listen-client", self.client, "--read-mode", "lease", "--lease-checkpoint-interval", "1", "--max-learners", "3",
+             "--leader-priority", "7" if self.name == "m1" else "0", *self.flags], stdout=self.log, stderr=self.log)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+olds = [Store(f"m{i}") for i in range(3)]
+news = [Store(f"n{i}") for i in range(3)]
+living = list(olds)
+
+
+@atexit.register
+def clean():
+    for s in olds + news:
+        if s.process and s.process.poll() is None:
+            s.signal(signal.SIGCONT)
+            s.kill()
+    if "KEEP" not in os.environ:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def endpoints(without=None):
+    return ",".join("http://" + s.client for s in living if s is not without)
+
+
+def etcdctl(*args, at=None, **kw):
+    return run("etcdctl", "--endpoints", at or endpoints(), "--command-timeout", "4s", *args, env={"ETCDCTL_API": "3"}, **kw)
+
+
+def coxctl(*args, **kw):
+    return run(COXCTL, *args, "--endpoints", endpoints(), **kw)
+
+
+def members():
+    return json.loads(coxctl("member", "list", "-o", "json"))["members"]
+
+
+def leader(among=None):
+    for s in among or living:
+        code, out = run("etcdctl", "--endpoints", "http://" + s.client, "--command-timeout", "1s", "endpoint", "status", "-w", "json",
+                        env={"ETCDCTL_API": "3"}, check=False)
+        if code == 0 and out.startswith("["):
+            status = json.loads(out)[0]["Status"]
+            if status["leader"] == status["header"]["member_id"]:
+                return s
+    return None
+
+
+def start():
+    everyone = ",".join(f"{s.name}=http://{s.peer}" for s in olds)
+    for s in olds:
+        s.start("--initial-cluster", everyone)
+    eventually("the members publish themselves", lambda: len(members()) == 3 and all(m["client_urls"] for m in members()))
+
+
+def the_member_of_the_highest_priority_leads():
+    eventually("m1 leads", lambda: leader() is olds[1], seconds=60)
+
+
+def left(lease, at=None):
+    out = json.loads(etcdctl("lease", "timetolive", lease, "-w", "json", at=at))
+    return out["ttl"]
+
+
+def grant(ttl):
+    return etcdctl("lease", "grant", str(ttl)).split()[1]
+
+
+def new_leader_instead_of(old):
+    return eventually("another leads", lambda: leader([s for s in living if s is not old]), seconds=30)
+
+
+def a_leases_time_goes_on_after_a_change_of_leader():
+    lease = grant(600)
+    other = grant(600)
+    time.sleep(6)
+    old = leader()
+    old.kill()
+    new_leader_instead_of(old)
+    rest = endpoints(without=old)
+    now = eventually("the new leader tells it", lambda: left(lease, rest))
+    if not 0 < now <= 596:
+        raise Failure(f"{now} s are left of 600 after 6 s and a change of leader")
+    # A renewal makes the note void, for the next leader, too.
+    contains(etcdctl("lease", "keep-alive", "--once", other, at=rest), "TTL(600)")
+    old.start()
+    eventually("it is back", lambda: etcdctl("get", "x", at="http://" + old.client) == "")
+    second = leader([s for s in living if s is not old]) or leader()
+    second.kill()
+    new_leader_instead_of(second)
+    now = eventually("the third leader tells it", lambda: left(lease, endpoints(without=second)))
+    if not 0 < now <= 596:
+        raise Failure(f"{now} s are left of 600 after two changes of leader")
+    now = left(other, endpoints(without=second))
+    if now < 580:
+        raise Failure(f"{now} s are left of 600 after a renewal")
+    second.start()
+    eventually("all are back", lambda: leader() and all(etcdctl("get", "x", at="http://" + s.client) == "" for s in living))
+
+
+def a_paused_leader_neither_revokes_nor_reads_from_memory():
+    lease = grant(4)
+    etcdctl("put", "held", "yes", "--lease", lease)
+    for turn in range(3):
+        etcdctl("put", "turn", f"before {turn}")
+        old = leader()
+        old.signal(signal.SIGSTOP)
+        try:
+            new_leader_instead_of(old)
+            rest = endpoints(without=old)
+            etcdctl("put", "turn", f"after {turn}", at=rest)
+            until = time.monotonic() + 6  # it has run out for who was not told
+            while time.monotonic() < until:
+                contains(etcdctl("lease", "keep-alive", "--once", lease, at=rest), "TTL(4)")
+                time.sleep(0.5)
+        finally:
+            old.signal(signal.SIGCONT)
+        code, out = etcdctl("get", "turn", "--print-value-only", at="http://" + old.client, check=False)
+        if code == 0:
+            equal(out, f"after {turn}\n", "a read at the member that was paused")
+        contains(etcdctl("lease", "keep-alive", "--once", lease), "TTL(4)")
+        equal(etcdctl("get", "held", "--print-value-only"), "yes\n", "a key of a lease that was renewed")
+        eventually("the paused one follows", lambda: etcdctl("get", "turn", "--print-value-only", at="http://" + old.client) == f"after {turn}\n")
+    time.sleep(1)
+    equal(etcdctl("get", "held", "--print-value-only"), "yes\n", "a key of a lease that was renewed")
+
+
+class Load(threading.Thread):
+    """Puts one after the other; a put that fails is tried again for ten seconds, as clients do."""
+
+    def __init__(self):
+        super().__init__()
+        self.done = 0
+        self.failed = None
+        self.ended = False
+
+    def run(self):
+        while not self.ended and not self.failed:
+            try:
+                eventually("a put", lambda: coxctl("put", f"load/{self.done:06}", str(self.done), timeout=20) == "OK\n", seconds=10)
+                self.done += 1
+            except Exception as e:  # noqa: BLE001
+                self.failed = e
+
+
+def all_members_are_exchanged_in_one_step_under_load():
+    load = Load()
+    load.start()
+    try:
+        ids = []
+        for n in news:
+            ids.append(json.loads(coxctl("member", "add", "--learner", "--peer-urls", "http://" + n.peer, "-o", "json"))["id"])
+        code, out = run(COXCTL, "member", "add", "--learner", "--peer-urls", "http://127.0.0.1:1", "--endpoints", endpoints(), check=False)
+        contains(out, "too many learner members in cluster")
+        code, out = run(COXCTL, "member", "change", "--promote", ids[0], "--remove", "m0", "--endpoints", endpoints(), check=False)
+        equal(code, 1)  # nothing runs there yet
+        for n in news:
+            n.start("--join", endpoints())
+        eventually("they publish themselves", lambda: {m["name"] for m in members()} >= {"n0", "n1", "n2"})
+        living.extend(news)
+        coxctl("member", "change", "--promote", "n0,n1,n2", "--remove", "m0,m1,m2", "--wait", "60", timeout=90)
+        for s in olds:
+            living.remove(s)
+        equal(sorted((m["name"], m["learner"]) for m in members()), [("n0", False), ("n1", False), ("n2", False)])
+        at = load.done
+        eventually("the load goes on", lambda: load.done > at + 5 or load.failed, seconds=60)
+        for s in olds:
+            eventually(f"{s.name} ends by itself", lambda s=s: s.process.poll() is not None)
+    finally:
+        load.ended = True
+        load.join()
+    if load.failed:
+        raise Failure(f"after {load.done} puts: {load.failed}")
+    keys = etcdctl("get", "--prefix", "load/", "--keys-only").split()
+    equal(keys, [f"load/{i:06}" for i in range(load.done)])
+    eventually("the hashes agree", lambda: len({(m["hash"], m["revision"]) for m in json.loads(coxctl("hash", "-o", "json"))["members"]}) == 1)
+
+
+if __name__ == "__main__":
+    main([start, the_member_of_the_highest_priority_leads, a_leases_time_goes_on_after_a_change_of_leader,
+          a_paused_leader_neither_revokes_nor_reads_from_memory, all_members_are_exchanged_in_one_step_under_load])
