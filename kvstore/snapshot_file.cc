@@ -133,7 +133,7 @@ base::Result<SnapshotSummary> read_snapshot_file(const std::string& path,
             return base::data_loss(
                 path +
                 ": a database of etcd (bbolt), not a snapshot of Coxswain; coxctl import "
-                "reads a running etcd");
+                "--from-snapshot reads it");
         sha.add(chunk);
         if (parsed) parsed = parser.add(chunk);
     }

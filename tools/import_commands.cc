@@ -18,6 +18,7 @@ namespace {
 
 struct ImportFlags {
     std::vector<std::string> from;
+    std::string snapshot;
     TlsFiles tls;
     std::string user;
     ImportOptions options;
@@ -45,11 +46,19 @@ class Progress {
 
 base::Status import_all(const ImportFlags& flags) {
     TRY(const Target to, target());
-    auto from = make_target(flags.from, flags.tls, flags.user);
-    if (!from) return from.error().with_context("--from");
-    StoreSession source(*from, call_timeout());
+    if (flags.from.empty() == flags.snapshot.empty())
+        return base::invalid_argument("say where from: either --from or --from-snapshot");
+    std::optional<StoreSession> source;
+    std::unique_ptr<ImportSource> reader;
+    if (flags.snapshot.empty()) {
+        auto from = make_target(flags.from, flags.tls, flags.user);
+        if (!from) return from.error().with_context("--from");
+        source.emplace(*from, call_timeout());
+        reader = make_api_source(*source, flags.options.prefix);
+    } else {
+        TRY(reader, open_bolt_source(flags.snapshot, flags.options.prefix));
+    }
     StoreSession destination(to, call_timeout());
-    auto reader = make_api_source(source, flags.options.prefix);
     Progress progress;
     auto done = run_import(*reader, destination, flags.options,
                            [&](const ImportCounts& counts) { progress(counts); });
@@ -74,12 +83,15 @@ base::Status import_all(const ImportFlags& flags) {
 
 void add_import_command(CLI::App& app, int* exit_code) {
     static ImportFlags flags;
-    auto* command = store_command(app, exit_code, "import",
-                                  "write what another etcd or Coxswain holds into this store",
-                                  [] { return import_all(flags); });
+    auto* command =
+        store_command(app, exit_code, "import",
+                      "write what another etcd or Coxswain holds, or an etcd's snapshot, "
+                      "into this store",
+                      [] { return import_all(flags); });
     command->add_option("--from", flags.from, "host:port of the members of the other store")
-        ->delimiter(',')
-        ->required();
+        ->delimiter(',');
+    command->add_option("--from-snapshot", flags.snapshot,
+                        "a file of etcdctl snapshot save from an etcd, instead of a running one");
     command->add_option("--from-cacert", flags.tls.ca, "PEM: who signed their certificates");
     command->add_option("--from-cert", flags.tls.certificate, "PEM: the certificate to show them");
     command->add_option("--from-key-file", flags.tls.key, "PEM: its private key");

@@ -22,5 +22,17 @@ TEST(Metrics, RendersTheTextFormat) {
         "requests_total{path=\"/a\\\"b\"} 3\n");
 }
 
+TEST(Metrics, WhatIsCountedElsewhereIsShownAsItIsNow) {
+    Registry registry;
+    double seconds = 1;
+    registry.counter_callback("cpu_seconds_total", "Seconds.", [&] { return seconds; });
+    registry.counter("seen_total", "Seen.").advance_to(7);
+    seconds = 2.5;
+    EXPECT_EQ(registry.render(),
+              "# HELP cpu_seconds_total Seconds.\n# TYPE cpu_seconds_total counter\n"
+              "cpu_seconds_total 2.5\n"
+              "# HELP seen_total Seen.\n# TYPE seen_total counter\nseen_total 7\n");
+}
+
 }  // namespace
 }  // namespace base

@@ -60,7 +60,9 @@ def damage_anywhere_is_told_and_refused():
     def refused(name, content, *texts):
         path = f"{root}/bad-{name}"
         open(path, "wb").write(content)
-        for args in (("status", path), ("restore", path, "--data-dir", root + "/bad", "--initial-cluster", "default=http://127.0.0.1:1")):
+        commands = (("restore", path, "--data-dir", root + "/bad", "--initial-cluster", "default=http://127.0.0.1:1"), ("status", path))
+        # Both read it in the same way: the other one looks at a few.
+        for args in commands if not name.startswith("flip") or name in ("flip-0", "flip-25") else commands[:1]:
             code, out = coxctl("snapshot", *args, check=False)
             equal(code, 1, (name, out))
             contains(out, path)
