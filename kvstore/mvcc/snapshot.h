@@ -76,6 +76,7 @@ class DatabaseDirectory {
 
     std::string directory_;
     Database::Options options_;
+    Files& files_;
     std::uint64_t current_ = 0;
 };
 
