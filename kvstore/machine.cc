@@ -32,16 +32,26 @@ class Machine::Writer final : public SnapshotWriter {
            raft::Position position)
         : machine_(machine), installer_(std::move(installer)), position_(position) {}
     base::Status write(std::string_view chunk) override { return installer_->add(chunk); }
+    base::Status seal() override {
+        TRY_VOID(installer_->seal());
+        sealed_ = true;
+        return {};
+    }
     base::Status finish() override {
-        TRY_VOID(installer_->finish());
+        if (!sealed_) TRY_VOID(seal());
+        base::Status status = installer_->finish();
         installer_.reset();
-        return machine_.reload(position_);
+        if (status) status = machine_.reload(position_);
+        // The log has given up what it had for this: only a new start finds a way.
+        if (!status) machine_.db_->on_failure(status.error());
+        return status;
     }
 
   private:
     Machine& machine_;
     std::unique_ptr<DatabaseDirectory::Installer> installer_;
     raft::Position position_;
+    bool sealed_ = false;
 };
 
 namespace {

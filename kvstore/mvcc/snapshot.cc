@@ -123,11 +123,16 @@ void DatabaseDirectory::Installer::take(std::string_view key, std::string_view v
     uncommitted_ = 0;
 }
 
-base::Status DatabaseDirectory::Installer::finish() {
+base::Status DatabaseDirectory::Installer::seal() {
     if (!parser_.complete()) return base::data_loss("the snapshot ends too early");
     db_->commit();
     TRY_VOID(db_->sync());
     db_.reset();
+    return {};
+}
+
+base::Status DatabaseDirectory::Installer::finish() {
+    if (db_ != nullptr) TRY_VOID(seal());
     TRY_VOID(owner_.files_.write_atomic(owner_.directory_ + std::string(kCurrentFile),
                                         std::to_string(generation_) + "\n"));
     finished_ = true;

@@ -52,8 +52,10 @@ class DatabaseDirectory {
         ~Installer();
         // DataLoss when the stream is not what SnapshotSource writes.
         base::Status add(std::string_view chunk);
-        // Checks that the stream is whole, makes it durable and puts the new generation in use. The
-        // old database must be closed before open() is called again.
+        // Checks that the stream is whole and makes it durable.
+        base::Status seal();
+        // Seals it, if that is not done, and puts the new generation in use. The old database must
+        // be closed before open() is called again.
         base::Status finish();
 
       private:

@@ -135,6 +135,7 @@ class JournalledMachine::Writer final : public kvstore::SnapshotWriter {
     Writer(JournalledMachine& owner, std::unique_ptr<kvstore::SnapshotWriter> writer)
         : owner_(owner), writer_(std::move(writer)) {}
     base::Status write(std::string_view chunk) override { return writer_->write(chunk); }
+    base::Status seal() override { return writer_->seal(); }
     base::Status finish() override {
         auto status = writer_->finish();
         if (status)
