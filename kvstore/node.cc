@@ -1,6 +1,7 @@
 #include "kvstore/node.h"
 
 #include "base/log.h"
+#include "base/planted.h"
 #include "base/random.h"
 #include "kvstore/auth/checks.h"
 #include "kvstore/errors.h"
@@ -352,7 +353,8 @@ void Node::tick() {
 void Node::revoke_expired(std::int64_t id) {
     Command command;
     command.mutable_lease_revoke()->set_id(id);
-    command.set_term(replica_.term().value());
+    if (!base::planted(base::PlantedBug::kStalledLeaderRevokes))
+        command.set_term(replica_.term().value());
     auto revoked = [id](base::Result<pb::LeaseRevokeResponse> response) {
         if (!response && response.error().code != base::Code::kNotFound)
             LOG_DEBUG("kvstore", "lease {} is expired but not revoked yet: {}", id,

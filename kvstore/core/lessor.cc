@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
+
 namespace kvstore {
 namespace {
 // At most this many leases may end in any one second after a change of leader.
@@ -19,7 +21,8 @@ void Lessor::promote(std::int64_t now_ms) {
     order_.clear();
     std::int64_t n = 0;
     for (auto& [id, lease] : leases_) {
-        lease.deadline_ms = now_ms + lease.ttl_seconds * 1000 + n++ * 1000 / kSpreadPerSecond;
+        if (!base::planted(base::PlantedBug::kLeaseNotExtended))
+            lease.deadline_ms = now_ms + lease.ttl_seconds * 1000 + n++ * 1000 / kSpreadPerSecond;
         schedule(id, lease, lease.deadline_ms);
     }
 }

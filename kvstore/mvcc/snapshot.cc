@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "kvstore/mvcc/files.h"
 
 namespace kvstore {
@@ -95,6 +96,9 @@ base::Result<std::unique_ptr<DatabaseDirectory::Installer>> DatabaseDirectory::i
     Database::Options options = options_;
     options.directory = path_of(generation);
     TRY(auto db, Database::open(options));
+    if (base::planted(base::PlantedBug::kSnapshotNotAtomic))
+        TRY_VOID(files_.write_atomic(directory_ + std::string(kCurrentFile),
+                                     std::to_string(generation) + "\n"));
     return std::unique_ptr<Installer>(new Installer(*this, generation, std::move(db)));
 }
 

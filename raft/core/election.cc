@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/core.h"
 
 namespace raft {
@@ -196,7 +197,9 @@ void Core::handle_vote_request(const Message& m) {
     const bool pre = m.type == MessageType::kPreVote;
     const bool free_vote = hard_.vote == m.from || (hard_.vote == kNobody && leader_ == kNobody) ||
                            (pre && m.term > hard_.term);
-    bool grant = free_vote && !repairing() && log_.is_up_to_date({m.index, m.log_term});
+    bool grant = free_vote && !repairing() &&
+                 (log_.is_up_to_date({m.index, m.log_term}) ||
+                  base::planted(base::PlantedBug::kVoteForOldLog));
     if (pre && grant && role_ == Role::kPreCandidate) grant = yields_to(m);
     Message answer = make(pre ? MessageType::kPreVoteResponse : MessageType::kVoteResponse, m.from);
     answer.reject = !grant;
@@ -206,6 +209,7 @@ void Core::handle_vote_request(const Message& m) {
         hard_.vote = m.from;
         election_elapsed_ = 0;
     }
+    if (base::planted(base::PlantedBug::kVoteNotSynced)) return send(std::move(answer));
     send_after_write(std::move(answer));
 }
 

@@ -165,6 +165,14 @@ void Cluster::heal() {
         host->start_may_fail = false;
         if (!host->up() && !host->removed) start(*host);
     }
+    // A minority stays broken: it must not keep the others from anything.
+    if (with_damage_ || last_id_ != initial_.size() || last_id_ < 3 || !world_.random.chance(1, 3))
+        return;
+    Host& broken = *hosts_.at(initial_[world_.random.below(initial_.size())].id);
+    world_.trace(fmt::format("member {} stays broken", broken.id()));
+    World::cover("members that stay broken");
+    crash(broken, true);
+    broken.removed = true;
 }
 
 std::string Cluster::describe() {
@@ -196,6 +204,7 @@ bool Cluster::converged() {
     if (lead->applied().index < journal_.last()) return false;
     for (const kvstore::Member& member : lead->replica().members()) {
         Host& host = *hosts_.at(member.id);
+        if (host.removed) continue;
         if (!host.up() || host.applied() != lead->applied() || host.dying()) return false;
     }
     if (answered_ > lead->applied().index) {
@@ -214,6 +223,7 @@ bool Cluster::same_bytes() {
     const std::vector<kvstore::Member> members = lead->replica().members();
     for (const kvstore::Member& member : members) {
         Host& host = *hosts_.at(member.id);
+        if (host.removed) continue;
         std::map<std::string, std::string> content;
         bool scrubbing = true;
         host.run([&] {

@@ -165,6 +165,7 @@ void Cluster::damage() {
     Host* host = pick(true);
     if (host == nullptr || !may_damage(*host)) return;
     const std::uint64_t what = random.below(5);
+    host->was_damaged = true;
     // A running member may find it while it runs, or never.
     if (what < 4 || random.chance(1, 2)) crash(*host, random.chance(1, 2));
     world_.trace(fmt::format("damage of kind {} to {}", what, host->id()));

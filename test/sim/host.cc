@@ -114,6 +114,9 @@ void Host::call(base::UniqueFunction<void()>& f) {
         World::cover(end.damage ? "members that found damage while they ran"
                                 : "members that ended themselves");
         if (end.damage) damaged = true;
+        if (end.damage && !was_damaged)
+            journal_.fail(
+                fmt::format("member {} finds damage where none was done: {}", id(), end.why));
         if (!must_end_) must_end_ = false;
     }
     f = nullptr;
@@ -180,7 +183,12 @@ base::Status Host::start() {
             return;
         }
         machine_ = std::move(*machine);
-        if (fs_.is_directory("/db.damaged")) World::cover("databases set aside");
+        if (fs_.is_directory("/db.damaged")) {
+            World::cover("databases set aside");
+            if (!was_damaged)
+                journal_.fail(
+                    fmt::format("member {} sets aside a database that nobody damaged", id()));
+        }
         journal_.check_content(*machine_, fmt::format("member {} at its start", id()));
         clock_ = std::make_unique<SimClock>(*this);
         endpoint_ = std::make_unique<SimNet::Endpoint>(net_, id());

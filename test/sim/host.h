@@ -73,8 +73,9 @@ class Host {
     const SimFs& fs() const { return fs_; }
 
     Micros paused_until = 0;
-    bool removed = false;  // from the cluster: stays down
-    bool damaged = false;  // and not yet repaired
+    bool removed = false;      // from the cluster: stays down
+    bool damaged = false;      // and not yet repaired
+    bool was_damaged = false;  // ever, by us
     // Asked when a lease must be renewed at the leader.
     std::function<Host*(raft::NodeId)> find_host;
     // Called before the process is gone.

@@ -12,6 +12,8 @@ void Cluster::judge() {
         if (!host->up()) continue;
         const raft::Core& core = host->replica().core();
         host->damaged = host->damaged && core.repairing();
+        if (core.repairing() && !host->was_damaged)
+            fail(fmt::format("member {} gives up its vote although nothing was damaged", id));
         const raft::Position applied = host->applied();
         const auto [it, first] =
             committed_.emplace(applied.index, Committed{applied.term, core.term()});

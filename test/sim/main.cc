@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "base/planted.h"
 #include "test/sim/cluster.h"
 
 namespace {
@@ -30,6 +31,17 @@ std::uint64_t number(const char* text) {
     return v;
 }
 
+void plant(const std::string& name) {
+#ifdef COXSWAIN_PLANTED_BUGS
+    if (base::plant(name)) return;
+    fmt::print(stderr, "there is no bug of the name {}: see --list-bugs\n", name);
+#else
+    fmt::print(stderr, "--plant {}: this build has no bugs planted: tools/dev sim --planted\n",
+               name);
+#endif
+    std::exit(2);
+}
+
 Arguments parse(int argc, char** argv) {
     Arguments out;
     bool counted = false;
@@ -43,6 +55,12 @@ Arguments parse(int argc, char** argv) {
             out.one = true;
         } else if (a == "--all") {
             out.all = true;
+        } else if (a == "--list-bugs") {
+            for (const auto& bug : base::kPlantedBugs)
+                fmt::print("{}\n", bug.name);
+            std::exit(0);
+        } else if (a == "--plant" && i + 1 < argc) {
+            plant(argv[++i]);
         } else if (a == "--verbose") {
             out.verbose = true;
         } else {
@@ -51,6 +69,8 @@ Arguments parse(int argc, char** argv) {
                 "  --seeds N     how many clusters to run (500; 1 with --seed alone)\n"
                 "  --seed FIRST  the first seed (1)\n"
                 "  --all         go on after a seed that fails\n"
+                "  --plant NAME  with a known bug (builds with -Dplanted_bugs=true)\n"
+                "  --list-bugs   their names\n"
                 "  --verbose     print every message and event\n");
             std::exit(a == "--help" ? 0 : 2);
         }
@@ -155,13 +175,16 @@ constexpr const char* kMustHappen[] = {"crashes",
                                        "watch batches delivered",
                                        "watches moved",
                                        "watches resumed in the past",
-                                       "watches cancelled by compaction"};
+                                       "watches cancelled by compaction",
+                                       "members that stay broken",
+                                       "membership changes of kind 4"};
 
 }  // namespace
 
 int main(int argc, char** argv) {
     const Arguments arguments = parse(argc, argv);
     std::signal(SIGABRT, on_abort);
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     base::set_log_level(arguments.verbose ? base::LogLevel::kInfo : base::LogLevel::kOff);
     std::uint64_t failed = 0;
     for (std::uint64_t i = 0; i < arguments.seeds; ++i) {
@@ -193,7 +216,7 @@ int main(int argc, char** argv) {
         sim::World::cover(what, 0);
     for (const auto& [what, count] : sim::World::coverage())
         fmt::print("{:>10}  {}\n", count, what);
-    if (arguments.seeds >= 200)
+    if (arguments.seeds >= 1000)
         for (const char* what : kMustHappen)
             if (sim::World::coverage()[what] == 0) {
                 fmt::print("never happened: {}\n", what);
