@@ -1,12 +1,11 @@
 #include "kvstore/machine.h"
 
-#include <filesystem>
-
 #include "base/bytes.h"
-#include "base/file.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "kvstore/auth/checks.h"
 #include "kvstore/errors.h"
+#include "kvstore/mvcc/files.h"
 #include "kvstore/mvcc/schema.h"
 
 namespace kvstore {
@@ -34,30 +33,46 @@ class Machine::Writer final : public SnapshotWriter {
            raft::Position position)
         : machine_(machine), installer_(std::move(installer)), position_(position) {}
     base::Status write(std::string_view chunk) override { return installer_->add(chunk); }
+    base::Status seal() override {
+        TRY_VOID(installer_->seal());
+        sealed_ = true;
+        return {};
+    }
     base::Status finish() override {
-        TRY_VOID(installer_->finish());
+        if (!sealed_) TRY_VOID(seal());
+        base::Status status = installer_->finish();
         installer_.reset();
-        return machine_.reload(position_);
+        if (status) status = machine_.reload(position_);
+        // The log has given up what it had for this: only a new start finds a way.
+        if (!status) machine_.db_->on_failure(status.error());
+        return status;
     }
 
   private:
     Machine& machine_;
     std::unique_ptr<DatabaseDirectory::Installer> installer_;
     raft::Position position_;
+    bool sealed_ = false;
 };
 
+namespace {
+Database::Options database_options(const Machine::Options& options) {
+    Database::Options out = options.database;
+    if (options.on_failure) out.on_failure = options.on_failure;
+    return out;
+}
+}  // namespace
+
 Machine::Machine(Options options)
-    : options_(std::move(options)), directory_(options_.directory, options_.database) {}
+    : options_(std::move(options)), directory_(options_.directory, database_options(options_)) {}
 
 base::Result<std::unique_ptr<Machine>> Machine::open(Options options) {
     CHECK(options.now_ms != nullptr);
     std::unique_ptr<Machine> out(new Machine(std::move(options)));
-    // Only a directory of the operating system's can be set aside.
-    const bool may_set_aside = out->options_.database.env == nullptr;
-    if (const auto mark = base::read_file(out->damage_mark()); may_set_aside && mark)
+    if (const auto mark = out->files().read(out->damage_mark()))
         TRY_VOID(out->set_damaged_aside(*mark));
     base::Status loaded = out->load();
-    if (!loaded && loaded.error().code == base::Code::kDataLoss && may_set_aside) {
+    if (!loaded && loaded.error().code == base::Code::kDataLoss) {
         TRY_VOID(out->set_damaged_aside(loaded.error().message));
         loaded = out->load();
     }
@@ -68,13 +83,12 @@ base::Result<std::unique_ptr<Machine>> Machine::open(Options options) {
 base::Status Machine::set_damaged_aside(const std::string& damage) const {
     const std::string aside = options_.directory + ".damaged";
     LOG_ERROR("kvstore", "the database is damaged and is set aside as {}: {}", aside, damage);
-    std::error_code ec;
-    std::filesystem::remove_all(aside, ec);
-    std::filesystem::rename(options_.directory, aside, ec);
-    if (ec)
-        return base::internal_error("cannot rename " + options_.directory + " to " + aside + ": " +
-                                    ec.message());
-    return {};
+    TRY_VOID(files().remove_all(aside));
+    return files().rename(options_.directory, aside);
+}
+
+Files& Machine::files() const {
+    return options_.database.files != nullptr ? *options_.database.files : Files::of_system();
 }
 
 void Machine::keep_membership(std::string_view bytes) {
@@ -89,11 +103,13 @@ base::Status Machine::load() {
     TRY(std::unique_ptr<Database> db, directory_.open());
     db_ = std::move(db);
     // Whoever starts it again finds the mark, and does not run into the same damage for ever.
-    db_->on_failure = [mark = damage_mark()](const base::Error& error) {
+    db_->on_failure = [mark = damage_mark(), &files = files(),
+                       end = options_.on_failure](const base::Error& error) {
         LOG_ERROR("kvstore", "the database failed, and what it holds is unknown: {}",
                   error.message);
         if (error.code == base::Code::kDataLoss)
-            (void)base::write_file_atomic(mark, error.message + "\n");
+            (void)files.write_atomic(mark, error.message + "\n");
+        if (end) end(error);
         std::abort();
     };
     applied_ = {};
@@ -188,7 +204,9 @@ base::Result<Response> Machine::run(const Command& command) {
                 store_->lease_checkpoint(point.id(), point.remaining_ttl());
                 lessor_.checkpoint(point.id(), point.remaining_ttl());
             }
-            return Response(pb::LeaseCheckpointResponse());
+            pb::LeaseCheckpointResponse out;
+            out.mutable_header()->set_revision(store_->revision());
+            return Response(std::move(out));
         }
         case Command::kAlarm: {
             pb::AlarmResponse out;
@@ -208,6 +226,7 @@ void Machine::end_of_batch(raft::Position upto) {
     std::string bytes;
     base::append_le(&bytes, upto.index.value());
     base::append_le(&bytes, upto.term.value());
+    if (base::planted(base::PlantedBug::kAppliedApart)) db_->commit();
     db_->put(schema::kMetaApplied, bytes);
     db_->commit();
     applied_ = upto;
@@ -219,11 +238,10 @@ void Machine::end_of_batch(raft::Position upto) {
 void Machine::sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) {
     auto status = std::make_shared<base::Status>();
     in_background([db = db_, status] { *status = db->sync(); },
-                  [status, position = applied_, d = std::move(done)]() mutable {
-                      if (*status)
-                          d(position);
-                      else
-                          d(status->error());
+                  [db = db_, status, position = applied_, d = std::move(done)]() mutable {
+                      // What is on disk is unknown now, and another sync would not tell.
+                      if (!*status) db->on_failure(status->error());
+                      d(position);
                   });
 }
 

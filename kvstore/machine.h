@@ -50,6 +50,9 @@ class Machine final : public StateMachine {
         // (tests, simulator).
         std::function<void(base::UniqueFunction<void()> work, base::UniqueFunction<void()> then)>
             in_background;
+        // The database failed, and what it holds is unknown. Must not return. Null: the process
+        // ends.
+        std::function<void(const base::Error&)> on_failure;
     };
     // Opens what is in the directory. A database that is damaged, or was found to be when it was
     // last in use, is set aside (DIRECTORY.damaged), and the machine begins empty: the replica gets
@@ -89,6 +92,7 @@ class Machine final : public StateMachine {
     explicit Machine(Options options);
     base::Status load();
     base::Status set_damaged_aside(const std::string& damage) const;
+    Files& files() const;
     std::string damage_mark() const { return options_.directory + "/damaged"; }
     // After an install: the new generation in the old one's place. Watchers read on from history.
     base::Status reload(raft::Position position);

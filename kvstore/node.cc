@@ -1,6 +1,7 @@
 #include "kvstore/node.h"
 
 #include "base/log.h"
+#include "base/planted.h"
 #include "base/random.h"
 #include "kvstore/auth/checks.h"
 #include "kvstore/errors.h"
@@ -21,12 +22,15 @@ constexpr std::int64_t kRecordsOnLoop = 128;
 }  // namespace
 
 Node::Node(base::Loop& loop, Machine& machine, Replica& replica, Options options)
-    : loop_(loop),
+    : Node(timers_of(loop), machine, replica, std::move(options)) {}
+
+Node::Node(std::unique_ptr<Timers> timers, Machine& machine, Replica& replica, Options options)
+    : timers_(std::move(timers)),
       machine_(machine),
       replica_(replica),
       options_(std::move(options)),
-      tick_(loop),
-      scrub_(loop),
+      tick_(timers_->make_timer()),
+      scrub_(timers_->make_timer()),
       compactor_(options_.auto_compaction),
       alive_(std::make_shared<bool>(true)) {
     machine_.lessor().set_checkpoint_interval(options_.lease_checkpoint_seconds * 1000);
@@ -41,7 +45,7 @@ Node::Node(base::Loop& loop, Machine& machine, Replica& replica, Options options
     used_bytes_ = machine_.database().approximate_size();
     lease_term_ = replica_.term();
     if (replica_.is_leader()) machine_.lessor().promote(machine_.now_ms());
-    tick_.every(kLeaseTick, [this] { tick(); });
+    tick_->every(kLeaseTick, [this] { tick(); });
     scrub();
 }
 
@@ -218,7 +222,8 @@ void Node::compact(pb::CompactionRequest request, Done<pb::CompactionResponse> d
     *command.mutable_compact() = std::move(request);
     auto compacted = [this, physical,
                       d = std::move(done)](base::Result<pb::CompactionResponse> response) mutable {
-        if (response && physical) {
+        if (!response) return d(response.error());
+        if (physical) {
             auto answer = [r = std::move(*response), d2 = std::move(d)]() mutable {
                 d2(std::move(r));
             };
@@ -232,9 +237,13 @@ void Node::compact(pb::CompactionRequest request, Done<pb::CompactionResponse> d
 }
 
 void Node::scrub() {
+    scrubs_later_ = false;
     const bool more = machine_.store().scrub(kScrubBudget);
     if (machine_.database().has_uncommitted()) machine_.database().commit();
-    if (more) return scrub_.after(kScrubPause, [this] { scrub(); });
+    if (more) {
+        scrubs_later_ = true;
+        return scrub_->after(kScrubPause, [this] { scrub(); });
+    }
     std::vector<base::UniqueFunction<void()>> waiting;
     waiting.swap(after_scrub_);
     for (auto& f : waiting)
@@ -245,7 +254,7 @@ void Node::pump() {
     if (pumping_) return;
     pumping_ = true;
     // A slice at a time, so that requests get their turn between.
-    loop_.post([this, alive = alive_] {
+    timers_->post([this, alive = alive_] {
         if (!*alive) return;
         pumping_ = false;
         if (machine_.hub().pump()) pump();
@@ -256,6 +265,8 @@ void Node::tick() {
     if (machine_.hub().behind() > 0) pump();
     used_bytes_ = options_.quota_bytes > 0 ? machine_.database().approximate_size() : 0;
     auto_compact();
+    // A compaction that another member was asked for is this one's, too.
+    if (machine_.store().scrubbing() && !scrubs_later_) scrub();
     if (!leads_with_leases()) return;
     revoke_expired();
     checkpoint_leases();

@@ -16,6 +16,7 @@
 #include "kvstore/core/auto_compactor.h"
 #include "kvstore/machine.h"
 #include "kvstore/replica/replica.h"
+#include "kvstore/timers.h"
 
 namespace coxswainpb {
 class MembersChangeRequest;
@@ -70,6 +71,7 @@ class Node {
 
     // `machine` and `replica` outlive the node.
     Node(base::Loop& loop, Machine& machine, Replica& replica, Options options);
+    Node(std::unique_ptr<Timers> timers, Machine& machine, Replica& replica, Options options);
     ~Node();
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
@@ -188,18 +190,19 @@ class Node {
     void tick();
     void scrub();
 
-    base::Loop& loop_;
+    std::unique_ptr<Timers> timers_;
     Machine& machine_;
     Replica& replica_;
     Options options_;
-    base::Timer tick_;
-    base::Timer scrub_;
+    std::unique_ptr<Timers::Timer> tick_;
+    std::unique_ptr<Timers::Timer> scrub_;
     AutoCompactor compactor_;
     raft::Term lease_term_;        // in which this member handles leases
     std::int64_t used_bytes_ = 0;  // of the quota: as measured last, and what was let in since
     bool raising_alarm_ = false;
     std::vector<Done<etcdserverpb::DefragmentResponse>> defragmenting_;
     bool pumping_ = false;
+    bool scrubs_later_ = false;
     std::vector<base::UniqueFunction<void()>> after_scrub_;
     Counters counters_;
     std::shared_ptr<bool> alive_;  // what is posted checks it

@@ -2,6 +2,7 @@
 // log once another leads: it may have renewed them (etcd #12528, #15247).
 
 #include "base/log.h"
+#include "base/planted.h"
 #include "base/random.h"
 #include "kvstore/node_calls.h"
 
@@ -120,7 +121,8 @@ void Node::revoke_expired() {
     for (const auto id : machine_.lessor().take_expired(machine_.now_ms(), kRevokesPerTick)) {
         Command command;
         command.mutable_lease_revoke()->set_id(id);
-        command.set_only_in_term(lease_term_.value());
+        if (!base::planted(base::PlantedBug::kStalledLeaderRevokes))
+            command.set_only_in_term(lease_term_.value());
         propose<pb::LeaseRevokeResponse>(
             std::move(command), [id](base::Result<pb::LeaseRevokeResponse> revoked) {
                 if (!revoked && revoked.error().code != base::Code::kNotFound)

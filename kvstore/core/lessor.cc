@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted.h"
+
 namespace kvstore {
 namespace {
 // At most this many leases may end in any one second after a change of leader.
@@ -32,7 +34,8 @@ void Lessor::promote(std::int64_t now_ms) {
     for (auto& [id, lease] : leases_) {
         const std::int64_t left =
             lease.remaining_seconds > 0 ? lease.remaining_seconds : lease.ttl_seconds;
-        lease.deadline_ms = now_ms + left * 1000 + n++ * 1000 / kSpreadPerSecond;
+        if (!base::planted(base::PlantedBug::kLeaseNotExtended))
+            lease.deadline_ms = now_ms + left * 1000 + n++ * 1000 / kSpreadPerSecond;
         lease.noting = false;
         schedule(id, lease, lease.deadline_ms);
         schedule_checkpoint(id, lease, now_ms);

@@ -117,7 +117,8 @@ class WatchHub::GroupBatches {
 void WatchHub::deliver(Group& group, std::int64_t last) {
     const GroupBatches batches(std::exchange(group.batch, {}), last);
     for (auto& [id, w] : group.watchers) {
-        if (w->is_behind) continue;
+        // One that waits for the future misses nothing.
+        if (w->is_behind || w->next_revision > last) continue;
         // A sink that is not ready gets none of it, and reads it from history later.
         if (!w->sink->ready()) {
             w->next_revision = std::max(w->next_revision, batches.first_revision());
@@ -155,6 +156,11 @@ bool WatchHub::catch_up(Watcher& w) {
         const std::int64_t tag = w.request.tag;
         remove(w.id);
         sink->compacted(tag, store_.compacted_revision());
+        return false;
+    }
+    if (w.next_revision > store_.revision()) {
+        behind_.erase(w.id);
+        w.is_behind = false;
         return false;
     }
     MvccStore::HistoryRequest request;

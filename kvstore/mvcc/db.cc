@@ -16,6 +16,8 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/planted.h"
+#include "kvstore/mvcc/level_files.h"
 
 namespace kvstore {
 namespace {
@@ -43,9 +45,31 @@ base::Error to_error(const leveldb::Status& status, std::string_view what) {
 
 }  // namespace
 
+// What a file holds, up to where it counts.
+class Contents final : public leveldb::SequentialFile {
+  public:
+    explicit Contents(std::string bytes) : bytes_(std::move(bytes)) {}
+    leveldb::Status Read(std::size_t n, leveldb::Slice* out, char* scratch) override {
+        const std::size_t count = std::min(n, bytes_.size() - at_);
+        std::copy_n(bytes_.data() + at_, count, scratch);
+        *out = leveldb::Slice(scratch, count);
+        at_ += count;
+        return leveldb::Status::OK();
+    }
+    leveldb::Status Skip(std::uint64_t n) override {
+        at_ += std::min<std::uint64_t>(n, bytes_.size() - at_);
+        return leveldb::Status::OK();
+    }
+
+  private:
+    std::string bytes_;
+    std::size_t at_ = 0;
+};
+
 // LevelDB closes a write-ahead log without sync when its memtable is full; until that memtable is
 // compacted the log is the only copy, and a later synced write covers only the newer log. This Env
-// keeps such logs open until sync_closed().
+// keeps such logs open until they are synced, before any newer one is. What a crash left of logs it
+// shows only as far as LevelFiles has it.
 class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
   public:
     explicit LogKeepingEnv(leveldb::Env* target) : EnvWrapper(target) {}
@@ -57,6 +81,24 @@ class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
         *out = name.ends_with(".log") ? new Log(*this, std::unique_ptr<leveldb::WritableFile>(file))
                                       : file;
         return status;
+    }
+
+    leveldb::Status NewSequentialFile(const std::string& name,
+                                      leveldb::SequentialFile** out) override {
+        const bool is_log = name.ends_with(".log");
+        const bool is_catalogue = name.find("/MANIFEST-") != std::string::npos;
+        if (!is_log && !is_catalogue) return target()->NewSequentialFile(name, out);
+        std::string bytes;
+        if (auto status = leveldb::ReadFileToString(target(), name, &bytes); !status.ok())
+            return status;
+        const auto counts = is_log ? left_.log(bytes) : left_.catalogue(bytes);
+        if (!counts) return leveldb::Status::Corruption(name, "what was before it is missing");
+        if (*counts < bytes.size())
+            LOG_INFO("kvstore", "{}: {} of {} bytes count, the rest comes from the Raft log", name,
+                     *counts, bytes.size());
+        bytes.resize(*counts);
+        *out = new Contents(std::move(bytes));
+        return leveldb::Status::OK();
     }
 
     leveldb::Status sync_closed() {
@@ -84,6 +126,7 @@ class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
         }
         leveldb::Status Flush() override { return file_->Flush(); }
         leveldb::Status Sync() override {
+            if (auto status = env_.sync_closed(); !status.ok()) return status;
             auto status = file_->Sync();
             synced_ = status.ok();
             return status;
@@ -103,6 +146,7 @@ class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
         bool synced_ = true;
     };
 
+    LevelFiles left_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<leveldb::WritableFile>> closed_;
 };
@@ -200,6 +244,8 @@ Database::Database(const Options& options)
               [](void* p) { delete static_cast<leveldb::FilterPolicy*>(p); }),
       cache_(leveldb::NewLRUCache(options.block_cache_bytes),
              [](void* p) { delete static_cast<leveldb::Cache*>(p); }) {
+    on_failure = options.on_failure;
+    if (on_failure) return;
     on_failure = [](const base::Error& error) {
         LOG_ERROR("kvstore", "the database failed, and what it holds is unknown: {}",
                   error.message);
@@ -207,7 +253,9 @@ Database::Database(const Options& options)
     };
 }
 
-Database::~Database() = default;
+Database::~Database() {
+    before_waiting();
+}
 
 base::Result<std::unique_ptr<Database>> Database::open(const Options& options) {
     std::unique_ptr<Database> out(new Database(options));
@@ -277,6 +325,7 @@ void Database::commit() {
         else
             batch.Delete(key);
     }
+    before_waiting();
     const auto status = db_->Write(leveldb::WriteOptions(), &batch);
     if (!status.ok()) fail(to_error(status, "write"));
     batch_.clear();
@@ -285,6 +334,8 @@ void Database::commit() {
 }
 
 base::Status Database::sync() {
+    if (base::planted(base::PlantedBug::kCompactUnsynced)) return {};
+    before_waiting();
     if (auto status = env_->sync_closed(); !status.ok())
         return to_error(status, "sync " + options_.directory);
     // A synced write syncs the current log up to and with itself; an empty batch is enough to carry
@@ -324,6 +375,7 @@ std::optional<std::string> Database::defragment(const std::string& begin, std::s
     it.reset();
     const leveldb::Slice from(begin);
     const leveldb::Slice to = end ? leveldb::Slice(*end) : leveldb::Slice();
+    before_waiting();
     db_->CompactRange(begin.empty() ? nullptr : &from, end ? &to : nullptr);
     return end;
 }

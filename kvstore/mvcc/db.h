@@ -21,6 +21,8 @@ class Snapshot;
 
 namespace kvstore {
 
+class Files;
+
 // Ordered walk over keys. Valid until the database is written to through the batch.
 class Cursor {
   public:
@@ -36,9 +38,16 @@ class Database {
   public:
     struct Options {
         std::string directory;
-        leveldb::Env* env = nullptr;  // not owned; null: the operating system's
+        // Neither is owned; null: the operating system's.
+        leveldb::Env* env = nullptr;
+        Files* files = nullptr;
         std::size_t write_buffer_bytes = 4 << 20;
         std::size_t block_cache_bytes = 8 << 20;
+        // Where LevelDB has no thread of its own (the simulator): runs what LevelDB has scheduled.
+        // Called before whatever may wait for that.
+        std::function<void()> run_scheduled;
+        // What Database::on_failure is at first. Null: log and abort.
+        std::function<void(const base::Error&)> on_failure;
     };
 
     // DataLoss when LevelDB finds damage; its message names the file.
@@ -49,7 +58,7 @@ class Database {
 
     // What a failed read or write of LevelDB means for the caller: the process cannot go on with a
     // store that does not keep what it is given. DataLoss: the files are damaged. Any thread; must
-    // not return. Default: log and abort.
+    // not return.
     std::function<void(const base::Error&)> on_failure;
 
     std::optional<std::string> get(std::string_view key) const;
@@ -82,6 +91,9 @@ class Database {
 
     explicit Database(const Options& options);
     void fail(const base::Error& error) const;
+    void before_waiting() const {
+        if (options_.run_scheduled) options_.run_scheduled();
+    }
 
     Options options_;
     std::unique_ptr<LogKeepingEnv> env_;

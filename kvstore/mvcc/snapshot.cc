@@ -3,12 +3,12 @@
 #include <leveldb/env.h>
 
 #include <charconv>
-#include <filesystem>
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "base/file.h"
 #include "base/log.h"
+#include "base/planted.h"
+#include "kvstore/mvcc/files.h"
 
 namespace kvstore {
 
@@ -58,7 +58,9 @@ std::string SnapshotSource::next_chunk(std::size_t bytes) {
 }
 
 DatabaseDirectory::DatabaseDirectory(std::string directory, Database::Options options)
-    : directory_(std::move(directory)), options_(std::move(options)) {}
+    : directory_(std::move(directory)),
+      options_(std::move(options)),
+      files_(options_.files != nullptr ? *options_.files : Files::of_system()) {}
 
 std::string DatabaseDirectory::path_of(std::uint64_t generation) const {
     return directory_ + "/" + std::to_string(generation);
@@ -66,7 +68,7 @@ std::string DatabaseDirectory::path_of(std::uint64_t generation) const {
 
 base::Result<std::uint64_t> DatabaseDirectory::read_current() const {
     const std::string path = directory_ + std::string(kCurrentFile);
-    auto text = base::read_file(path);
+    auto text = files_.read(path);
     if (!text && text.error().code == base::Code::kNotFound) return std::uint64_t{0};
     if (!text) return text.error();
     std::uint64_t generation = 0;
@@ -76,13 +78,13 @@ base::Result<std::uint64_t> DatabaseDirectory::read_current() const {
 }
 
 base::Result<std::unique_ptr<Database>> DatabaseDirectory::open() {
-    TRY_VOID(base::make_directories(directory_));
+    TRY_VOID(files_.make_directories(directory_));
     TRY(current_, read_current());
-    std::error_code ec;
-    for (const auto& entry : std::filesystem::directory_iterator(directory_, ec)) {
-        if (!entry.is_directory() || entry.path() == path_of(current_)) continue;
-        LOG_INFO("kvstore", "removing {}, which is not in use", entry.path().string());
-        std::filesystem::remove_all(entry.path(), ec);
+    TRY(const auto generations, files_.directories_in(directory_));
+    for (const std::string& name : generations) {
+        if (name == std::to_string(current_)) continue;
+        LOG_INFO("kvstore", "removing {}/{}, which is not in use", directory_, name);
+        TRY_VOID(files_.remove_all(directory_ + "/" + name));
     }
     options_.directory = path_of(current_);
     return Database::open(options_);
@@ -90,11 +92,13 @@ base::Result<std::unique_ptr<Database>> DatabaseDirectory::open() {
 
 base::Result<std::unique_ptr<DatabaseDirectory::Installer>> DatabaseDirectory::install() {
     const std::uint64_t generation = current_ + 1;
-    std::error_code ec;
-    std::filesystem::remove_all(path_of(generation), ec);
+    TRY_VOID(files_.remove_all(path_of(generation)));
     Database::Options options = options_;
     options.directory = path_of(generation);
     TRY(auto db, Database::open(options));
+    if (base::planted(base::PlantedBug::kSnapshotNotAtomic))
+        TRY_VOID(files_.write_atomic(directory_ + std::string(kCurrentFile),
+                                     std::to_string(generation) + "\n"));
     return std::unique_ptr<Installer>(new Installer(*this, generation, std::move(db)));
 }
 
@@ -107,8 +111,8 @@ DatabaseDirectory::Installer::Installer(DatabaseDirectory& owner, std::uint64_t 
 
 DatabaseDirectory::Installer::~Installer() {
     db_.reset();
-    std::error_code ec;
-    if (!finished_) std::filesystem::remove_all(owner_.path_of(generation_), ec);
+    // What cannot be removed now is removed at the next start.
+    if (!finished_) (void)owner_.files_.remove_all(owner_.path_of(generation_));
 }
 
 base::Status DatabaseDirectory::Installer::add(std::string_view chunk) {
@@ -123,13 +127,18 @@ void DatabaseDirectory::Installer::take(std::string_view key, std::string_view v
     uncommitted_ = 0;
 }
 
-base::Status DatabaseDirectory::Installer::finish() {
+base::Status DatabaseDirectory::Installer::seal() {
     if (!parser_.complete()) return base::data_loss("the snapshot ends too early");
     db_->commit();
     TRY_VOID(db_->sync());
     db_.reset();
-    TRY_VOID(base::write_file_atomic(owner_.directory_ + std::string(kCurrentFile),
-                                     std::to_string(generation_) + "\n"));
+    return {};
+}
+
+base::Status DatabaseDirectory::Installer::finish() {
+    if (db_ != nullptr) TRY_VOID(seal());
+    TRY_VOID(owner_.files_.write_atomic(owner_.directory_ + std::string(kCurrentFile),
+                                        std::to_string(generation_) + "\n"));
     finished_ = true;
     return {};
 }

@@ -52,8 +52,10 @@ class DatabaseDirectory {
         ~Installer();
         // DataLoss when the stream is not what SnapshotSource writes.
         base::Status add(std::string_view chunk);
-        // Checks that the stream is whole, makes it durable and puts the new generation in use. The
-        // old database must be closed before open() is called again.
+        // Checks that the stream is whole and makes it durable.
+        base::Status seal();
+        // Seals it, if that is not done, and puts the new generation in use. The old database must
+        // be closed before open() is called again.
         base::Status finish();
 
       private:
@@ -76,6 +78,7 @@ class DatabaseDirectory {
 
     std::string directory_;
     Database::Options options_;
+    Files& files_;
     std::uint64_t current_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "kvstore/mvcc/store.h"
 
 #include "base/bytes.h"
+#include "base/planted.h"
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/record.h"
 #include "kvstore/mvcc/schema.h"
@@ -350,7 +351,7 @@ bool MvccStore::scrub(int budget) {
             }
             last = at->revision;
             // What happened at the compacted revision itself stays: a watch may begin there.
-            if (at->revision < compacted_)
+            if (at->revision < compacted_ || base::planted(base::PlantedBug::kWatchLosesDelete))
                 changes.emplace_back(cursor->key(), cursor->value().substr(1));
             else
                 changes.emplace_back("", cursor->value().substr(1));

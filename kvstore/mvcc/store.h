@@ -83,6 +83,8 @@ class MvccStore {
     // Frees what compact() made unreachable, at most about `budget` changes a call; false when
     // nothing is left to do.
     bool scrub(int budget);
+    // Whether it has something to do.
+    bool scrubbing() const { return scrubbed_ < compacted_; }
 
     // Leases: which exist, with their granted time to live, and which keys hang on them.
     base::Status lease_grant(std::int64_t id, std::int64_t ttl_seconds);

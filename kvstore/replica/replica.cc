@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "kvstore/replica/errors.h"
 #include "kvstore/replica/member_codec.h"
 #include "kvstore/replica/replica_impl.h"
@@ -347,6 +348,7 @@ void Replica::Impl::status_changed() {
     if (leader != raft::kNobody) {
         LOG_INFO("replica", "leader {:x} at term {}{}", leader, term,
                  leader == options.id ? " (this member)" : "");
+        if (base::planted(base::PlantedBug::kProposalTwice)) proposals.lost_before(term);
         // What was asked of an earlier leader will not be answered.
         reads.unask_before(base::Millis::max());
         schedule_flush();

@@ -70,6 +70,12 @@ base::Status Replica::Impl::on_snapshot_chunk(raft::NodeId from, std::string_vie
 base::Status Replica::Impl::on_snapshot_end(raft::NodeId from) {
     if (!incoming || incoming->head.from != from || installing)
         return base::Error(base::Code::kAborted, "another snapshot took its place");
+    // Nothing is given up for a copy that is not whole.
+    if (auto sealed = incoming->writer->seal(); !sealed) {
+        LOG_WARN("replica", "the snapshot from {:x} is refused: {}", from, sealed.error().message);
+        incoming.reset();
+        return sealed;
+    }
     core->step(incoming->head);
     pump();
     if (!installing) incoming.reset();  // not needed after all

@@ -51,8 +51,11 @@ class SnapshotWriter {
   public:
     virtual ~SnapshotWriter() = default;
     virtual base::Status write(std::string_view chunk) = 0;
-    // Replaces the state by what was written, whole or not at all even if the process dies in the
-    // middle, durable when it returns. applied() is the snapshot's position from here on.
+    // Once all is written: whether it is a whole and undamaged copy, which is durable now.
+    virtual base::Status seal() { return {}; }
+    // Replaces the state by the sealed copy, whole or not at all even if the process dies in the
+    // middle, durable when it returns. applied() is the snapshot's position from here on. The
+    // process cannot go on after an error.
     virtual base::Status finish() = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace raft {
 namespace {
@@ -222,8 +223,9 @@ Effects Core::take() {
 
     // Nothing may be said in a term that a crash could make us forget.
     const bool term_written =
-        hard_ == written_hard_ &&
-        std::none_of(writes_.begin(), writes_.end(), [](const PendingWrite& w) { return w.hard; });
+        base::planted(base::PlantedBug::kVoteNotSynced) ||
+        (hard_ == written_hard_ && std::none_of(writes_.begin(), writes_.end(),
+                                                [](const PendingWrite& w) { return w.hard; }));
     std::vector<Message> after = std::exchange(held_, {});
     if (term_written) {
         out.messages = std::exchange(messages_, {});

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/core.h"
 
 namespace raft {
@@ -200,7 +201,8 @@ void Core::handle_vote_request(const Message& m) {
     const bool free_vote = hard_.vote == m.from || (hard_.vote == kNobody && leader_ == kNobody) ||
                            (pre && m.term > hard_.term);
     bool grant = free_vote && !repairing() && (m.force || !promised()) &&
-                 log_.is_up_to_date({m.index, m.log_term});
+                 (log_.is_up_to_date({m.index, m.log_term}) ||
+                  base::planted(base::PlantedBug::kVoteForOldLog));
     if (pre && grant && role_ == Role::kPreCandidate) grant = yields_to(m);
     Message answer = make(pre ? MessageType::kPreVoteResponse : MessageType::kVoteResponse, m.from);
     answer.reject = !grant;
@@ -210,6 +212,7 @@ void Core::handle_vote_request(const Message& m) {
         hard_.vote = m.from;
         election_elapsed_ = 0;
     }
+    if (base::planted(base::PlantedBug::kVoteNotSynced)) return send(std::move(answer));
     send_after_write(std::move(answer));
 }
 

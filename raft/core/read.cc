@@ -1,6 +1,7 @@
 // Linearizable reads without the log (thesis §6.4): note the commit index, let a majority confirm
 // that we still lead, then the read may be served once that index is applied.
 
+#include "base/planted.h"
 #include "raft/core/core.h"
 
 namespace raft {
@@ -59,6 +60,10 @@ void Core::add_read(PendingRead read) {
         return;
     }
     read.index = log_.commit();
+    if (base::planted(base::PlantedBug::kStaleReadIndex)) {
+        reads_.push_back(read);  // of a round that was confirmed already
+        return release_reads();
+    }
     read.sequence = read_sequence_ + 1;  // the next round
     const bool room = reads_.empty() || read_sequence_ - reads_.front().sequence + 1 < kMaxRounds;
     reads_.push_back(read);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/core.h"
 
 namespace raft {
@@ -145,8 +146,18 @@ void Core::tell_commit(NodeId to, Progress& p) {
 
 // Only an entry of the own term is committed by counting; those before it follow (§3.6.2).
 bool Core::maybe_commit() {
-    const Index index = quorum_value([](const Progress& p) { return p.match; });
-    if (index <= log_.commit() || log_.term(index) != hard_.term) return false;
+    Index index = quorum_value([](const Progress& p) { return p.match; });
+    if (base::planted(base::PlantedBug::kCommitWithoutQuorum)) index = log_.stable();
+    if (base::planted(base::PlantedBug::kLearnerCounts)) {
+        std::vector<Index> all;
+        for (const auto& [id, p] : progress_)
+            all.push_back(p.match);
+        std::sort(all.begin(), all.end());
+        index = all[(all.size() - 1) / 2];
+    }
+    const bool of_this_term =
+        log_.term(index) == hard_.term || base::planted(base::PlantedBug::kCommitOldTerm);
+    if (index <= log_.commit() || !of_this_term) return false;
     log_.commit_to(index);
     return true;
 }
@@ -201,6 +212,7 @@ void Core::handle_append(Message& m) {
     }
     log_.commit_to(std::max(log_.commit(), std::min(m.commit, last)));
     answer.index = last;
+    if (base::planted(base::PlantedBug::kAcknowledgeBeforeDurable)) return send(std::move(answer));
     send_after_write(std::move(answer));
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/planted.h"
 
 namespace raft {
 
@@ -143,6 +144,8 @@ base::Status WalRecovery::bad_at(std::size_t i, std::size_t offset) {
     LOG_WARN("wal", "cutting a torn tail: {} at offset {}", wal::segment_name(file.sequence),
              offset);
     cut(i, offset);
+    if (base::planted(base::PlantedBug::kTailCutTooFar) && wal_->last_.index > wal_->base_.index)
+        wal_->truncate_from(wal_->last_.index);
     return {};
 }
 

@@ -96,6 +96,24 @@ TEST_F(WatchHubTest, StartsFromThePastAndFromTheFuture) {
     EXPECT_EQ(future.text, "+a!");
 }
 
+// Seed 440 of the simulator: a watcher resumed at a member that lags behind what it has seen.
+TEST_F(WatchHubTest, AWatcherInTheFutureThatIsNotReadyStaysThere) {
+    Sink ahead;
+    const auto id = watch(&ahead, "a", "z", store_->revision() + 3);
+    ahead.is_ready = false;
+    put("a", "1");  // it has seen this one,
+    flush();
+    put("b", "1");  // and this one
+    flush();
+    pump();
+    ahead.is_ready = true;
+    pump();
+    EXPECT_TRUE(hub_.synced(id));
+    put("c", "1");
+    flush();
+    EXPECT_EQ(ahead.text, "+c");
+}
+
 TEST_F(WatchHubTest, ACompactedStartIsToldWithTheRevision) {
     for (int i = 0; i < 5; ++i)
         put("a", "1");

@@ -9,166 +9,114 @@
 
 namespace sim {
 
-struct Cluster::SimClock final : kvstore::Clock {
-    SimClock(Cluster& c, raft::NodeId i) : cluster(c), id(i) {
-        // No two clocks run alike.
-        drift_percent = cluster.world_.random.between(85, 115);
-    }
-    ~SimClock() override { cancel(); }
-    base::Millis now() const override {
-        return base::Millis(cluster.world_.now() * drift_percent / 100 / kMilli);
-    }
-    void every(base::Millis period, base::UniqueFunction<void()> f) override {
-        tick = std::make_shared<base::UniqueFunction<void()>>(std::move(f));
-        wait(static_cast<Micros>(period.count()) * kMilli * 100 / drift_percent);
-    }
-    void wait(Micros period) {
-        cluster.world_.after(period, [this, period, weak = std::weak_ptr(tick)] {
-            if (weak.expired()) return;
-            cluster.at_node(id, [weak] {
-                if (auto f = weak.lock()) (*f)();
-            });
-            if (!weak.expired()) wait(period);
-        });
-    }
-    void cancel() override { tick.reset(); }
-    void defer(base::UniqueFunction<void()> f) override {
-        auto held = std::make_shared<base::UniqueFunction<void()>>(std::move(f));
-        cluster.world_.after(cluster.world_.random.below(50),
-                             [this, held, weak = std::weak_ptr(alive)] {
-                                 if (weak.expired()) return;
-                                 cluster.at_node(id, [held] { (*held)(); });
-                             });
-    }
-
-    Cluster& cluster;
-    raft::NodeId id;
-    std::uint64_t drift_percent = 100;
-    std::shared_ptr<base::UniqueFunction<void()>> tick;
-    std::shared_ptr<bool> alive = std::make_shared<bool>(true);
-};
-
-Cluster::Cluster(World& world, std::size_t members) : world_(world), net_(world) {
+Cluster::Cluster(World& world, std::size_t members)
+    : world_(world),
+      net_(world),
+      journal_([this](std::string why) { fail(std::move(why)); },
+               [this](const kvstore::Command& command, const Reference::Answer& answer) {
+                   first_applied(command, answer);
+               }),
+      watchers_(*this) {
     net_.run_at = [this](raft::NodeId id, base::UniqueFunction<void()> f) {
-        at_node(id, std::move(f));
+        const auto it = hosts_.find(id);
+        if (it != hosts_.end()) it->second->run(std::move(f));
     };
     max_load_ = 1 + world_.random.below(8);
     lease_reads_ = world_.random.chance(1, 3);
+    value_bytes_ = world_.random.chance(1, 3) ? 4000 : 400;
     with_damage_ = members >= 3 && world_.random.chance(1, 3);
     for (std::size_t i = 0; i < members; ++i) {
-        auto node = std::make_unique<Node>();
-        node->id = raft::NodeId(++last_id_);
-        node->initial = true;
-        node->disk = std::make_unique<SimDisk>(world_);
-        initial_.push_back({node->id, fmt::format("m{}", last_id_), {}, {}, false});
-        nodes_[node->id] = std::move(node);
+        const raft::NodeId id(++last_id_);
+        initial_.push_back({id, fmt::format("m{}", last_id_), {}, {}, false});
     }
+    for (const kvstore::Member& member : initial_)
+        add_host(member.id, initial_);
 }
 
 Cluster::~Cluster() {
     faults_ = false;
-    for (auto& [id, node] : nodes_)
-        node->replica.reset();
+    for (auto& [id, host] : hosts_) {
+        watchers_.process_gone(*host);
+        host->crash(false);
+    }
+}
+
+Host& Cluster::add_host(raft::NodeId id, std::vector<kvstore::Member> initial) {
+    auto host = std::make_unique<Host>(
+        world_, net_, journal_, Host::Options{id, std::move(initial), world_.random.below(10), lease_reads_});
+    host->find_host = [this](raft::NodeId other) -> Host* {
+        const auto it = hosts_.find(other);
+        return it == hosts_.end() ? nullptr : it->second.get();
+    };
+    host->on_end = [this](Host& h) {
+        watchers_.process_gone(h);
+        collect(h);
+    };
+    return *(hosts_[id] = std::move(host));
 }
 
 void Cluster::fail(std::string why) {
     if (!failure_) failure_ = std::move(why);
 }
 
-// An event at a member: dropped when its process is gone, late while it is paused.
-void Cluster::at_node(raft::NodeId id, base::UniqueFunction<void()> f) {
-    const auto it = nodes_.find(id);
-    if (it == nodes_.end() || !it->second->up()) return;
-    Node& node = *it->second;
-    if (node.paused_until <= world_.now()) return f();
-    auto held = std::make_shared<base::UniqueFunction<void()>>(std::move(f));
-    world_.after(node.paused_until - world_.now() + 1, [this, id, held, process = node.process] {
-        const auto again = nodes_.find(id);
-        if (again != nodes_.end() && again->second->process == process)
-            at_node(id, std::move(*held));
-    });
+void Cluster::start(Host& host) {
+    const base::Status status = host.start();
+    if (status || host.up()) return;
+    // A disk that is full or fails is a reason; it is tried again.
+    World::cover("starts that failed");
+    world_.trace(fmt::format("member {} does not start: {}", host.id(), status.error().message));
+    if (host.start_may_fail || host.damaged) return;
+    fail(fmt::format("member {} does not start: {}", host.id(), status.error().to_string()));
 }
 
-void Cluster::start(Node& node) {
-    CHECK(!node.up());
-    ++node.process;
-    node.paused_until = 0;
-    world_.trace(fmt::format("start {}", node.id));
-    node.clock = std::make_unique<SimClock>(*this, node.id);
-    node.endpoint = std::make_unique<SimNet::Endpoint>(net_, node.id);
-    node.machine = std::make_unique<MapMachine>(
-        world_, node.machine_disk, [this, &node](std::uint64_t operation, std::uint64_t write) {
-            applied(node, operation, write);
-        });
-    kvstore::ReplicaOptions options;
-    options.id = node.id;
-    options.cluster_id = 7;
-    options.lease_reads = lease_reads_;
-    options.leader_priority = static_cast<std::uint32_t>(node.id.value() % 3);
-    if (node.initial) options.initial_members = initial_;
-    options.tick = base::Millis(50);
-    options.seed = world_.random.next();
-    options.wal_segment_bytes = 2048;
-    options.compact_log_bytes = 6144;
-    options.keep_entries = world_.random.below(10);
-    options.snapshot_chunk_bytes = 200;
-    options.request_timeout = base::Millis(3000);
-    auto replica = kvstore::Replica::open(options, *node.machine,
-                                          {node.clock.get(), node.disk.get(), node.endpoint.get()});
-    if (!replica)
-        return fail(
-            fmt::format("member {} does not start: {}", node.id, replica.error().to_string()));
-    node.replica = std::move(*replica);
+void Cluster::crash(Host& host, bool power) {
+    if (!host.up()) return;
+    World::cover(power ? "power failures" : "crashes");
+    host.crash(power);
 }
 
-void Cluster::collect(Node& node) {
-    const raft::Counters& c = node.replica->core().counters();
+void Cluster::collect(Host& host) {
+    const raft::Counters& c = host.replica().core().counters();
     World::cover("campaigns", c.campaigns);
     World::cover("elections won", c.elections_won);
     World::cover("appends rejected", c.append_rejected);
     World::cover("log suffixes replaced", c.truncations);
     World::cover("leaders that lost their quorum", c.quorum_lost);
+    World::cover("leaders with a stalled disk", c.disk_stalls);
     World::cover("snapshots installed", c.snapshots_installed);
     World::cover("leader transfers", c.transfers);
     World::cover("linearizable reads", c.reads);
     World::cover("linearizable reads under a lease", c.lease_reads);
     World::cover("transfers by priority", c.priority_transfers);
     World::cover("entries applied before the own disk had them", c.early_commits);
-    if (node.replica->core().log().base().index > raft::Index(0)) World::cover("logs compacted");
-    const kvstore::ReplicaCounters& r = node.replica->counters();
+    if (host.replica().core().log().base().index > raft::Index(0)) World::cover("logs compacted");
+    const kvstore::ReplicaCounters& r = host.replica().counters();
     World::cover("torn tails cut", r.torn_tails_cut);
     World::cover("proposals sent again", r.proposals_repeated);
     World::cover("states ahead of their log", r.states_ahead_of_log);
     World::cover("members repaired", c.repairs);
     World::cover("log compactions", r.compactions);
     if (c.malformed > 0)
-        fail(fmt::format("member {} called {} messages malformed", node.id, c.malformed));
+        fail(fmt::format("member {} called {} messages malformed", host.id(), c.malformed));
 }
 
-void Cluster::crash(Node& node) {
-    if (!node.up()) return;
-    world_.trace(fmt::format("crash {}", node.id));
-    World::cover("crashes");
-    collect(node);
-    node.disk->crash();
-    MapMachine::crash(world_, &node.machine_disk);
-    node.replica.reset();
-    node.machine.reset();
-    node.endpoint.reset();
-    node.clock.reset();
-}
-
-Cluster::Node* Cluster::pick(bool up) {
-    std::vector<Node*> some;
-    for (auto& [id, node] : nodes_)
-        if (node->up() == up && !node->removed) some.push_back(node.get());
+Host* Cluster::pick(bool up) {
+    std::vector<Host*> some;
+    for (auto& [id, host] : hosts_)
+        if (host->up() == up && !host->removed) some.push_back(host.get());
     return some.empty() ? nullptr : some[world_.random.below(some.size())];
 }
 
-Cluster::Node* Cluster::leader() {
-    for (auto& [id, node] : nodes_)
-        if (node->up() && node->replica->is_leader()) return node.get();
+Host* Cluster::leader() {
+    for (auto& [id, host] : hosts_)
+        if (host->up() && host->replica().is_leader()) return host.get();
     return nullptr;
+}
+
+// As the leader sees it.
+bool Cluster::is_member(raft::NodeId id) {
+    Host* lead = leader();
+    return lead == nullptr || lead->replica().core().config().find(id) != nullptr;
 }
 
 bool Cluster::run_until(Micros end) {
@@ -180,47 +128,141 @@ bool Cluster::run_until(Micros end) {
 }
 
 std::optional<std::string> Cluster::run(Micros duration) {
-    for (auto& [id, node] : nodes_)
-        start(*node);
+    for (auto& [id, host] : hosts_)
+        start(*host);
     client_loop();
+    lease_loop();
+    watchers_.begin(1 + world_.random.below(4));
     fault_loop();
     if (!run_until(duration)) return failure_;
+    heal();
+    if (!run_until(world_.now() + 4 * kSecond)) return failure_;
+    final_writes();
+    const Micros limit = world_.now() + 25 * kSecond;
+    while (!failure_ && !converged()) {
+        if (world_.now() > limit) {
+            fail("no convergence after healing" + describe());
+            break;
+        }
+        run_until(world_.now() + 100 * kMilli);
+    }
+    if (!failure_) check_history();
+    world_.trace(fmt::format("end, {} commands, revision {}", journal_.commands(),
+                             journal_.reference().revision()));
+    return failure_;
+}
 
-    // Liveness: everything heals, nothing new breaks; all must agree soon.
+// Liveness: everything heals, nothing new breaks; all must agree soon.
+void Cluster::heal() {
     world_.trace("heal");
     faults_ = false;
     net_.heal();
     net_.set_chances(0, 0, 200, 2000);
     // Members that were removed without our hearing of it stay down.
-    for (auto& [id, node] : nodes_) {
-        node->paused_until = 0;
-        node->disk->set_speed(100, 2000);
-        if (!node->up() && !node->removed) start(*node);
+    for (auto& [id, host] : hosts_) {
+        host->disk().set_speed(100, 2000);
+        host->disk().set_full(false);
+        host->fs().full = false;
+        host->fs().fail_sync = false;
+        host->fs().cancel_freeze();
+        host->start_may_fail = false;
+        if (!host->up() && !host->removed) start(*host);
     }
-    if (!run_until(world_.now() + 4 * kSecond)) return failure_;
-    final_writes();
-    const Micros limit = world_.now() + 20 * kSecond;
-    while (!failure_ && !converged()) {
-        if (world_.now() > limit) {
-            std::string state = fmt::format(" ({} answers missing, {} operations)", final_pending_,
-                                            operations_.size() - 1);
-            for (auto& [id, node] : nodes_)
-                if (node->up())
-                    state += fmt::format(
-                        "; {}: {} term {} leader {} applied {} commit {} last {} members {}", id,
-                        raft::role_name(node->replica->role()), node->replica->term(),
-                        node->replica->leader(), node->replica->applied_index(),
-                        node->replica->committed_index(), node->replica->core().log().last_index(),
-                        node->replica->members().size());
-            fail("no convergence after healing" + state);
-            break;
+    // A minority stays broken: it must not keep the others from anything.
+    if (with_damage_ || last_id_ != initial_.size() || last_id_ < 3 || !world_.random.chance(1, 3))
+        return;
+    Host& broken = *hosts_.at(initial_[world_.random.below(initial_.size())].id);
+    world_.trace(fmt::format("member {} stays broken", broken.id()));
+    World::cover("members that stay broken");
+    crash(broken, true);
+    broken.removed = true;
+}
+
+std::string Cluster::describe() {
+    std::string out = fmt::format(" ({} answers missing, {} commands, {} leases)", final_pending_,
+                                  journal_.commands(), journal_.reference().leases().size());
+    for (auto& [id, host] : hosts_) {
+        if (!host->up()) {
+            out += fmt::format("; {}: down{}", id, host->removed ? ", removed" : "");
+            continue;
         }
-        run_until(world_.now() + 100 * kMilli);
+        const kvstore::Replica& r = host->replica();
+        out += fmt::format("; {}: {} term {} leader {} applied {} commit {} last {} members {}{}",
+                           id, raft::role_name(r.role()), r.term(), r.leader(), r.applied_index(),
+                           r.committed_index(), r.core().log().last_index(), r.members().size(),
+                           r.core().repairing() ? " repairing" : "");
     }
-    for (auto& [id, node] : nodes_)
-        if (node->up()) collect(*node);
-    world_.trace(fmt::format("end, {} operations", operations_.size() - 1));
-    return failure_;
+    return out + watchers_.describe();
+}
+
+bool Cluster::converged() {
+    // Who ended itself (it found damage, most likely) is started again.
+    for (auto& [id, host] : hosts_)
+        if (!host->up() && !host->removed) start(*host);
+    Host* lead = leader();
+    if (lead == nullptr || final_pending_ > 0) return false;
+    // Nobody renews leases any more: they all end.
+    if (!journal_.reference().leases().empty()) return false;
+    if (!watchers_.all_caught_up()) return false;
+    if (lead->applied().index < journal_.last()) return false;
+    for (const kvstore::Member& member : lead->replica().members()) {
+        Host& host = *hosts_.at(member.id);
+        if (host.removed) continue;
+        if (!host.up() || host.applied() != lead->applied() || host.dying()) return false;
+    }
+    if (answered_ > lead->applied().index) {
+        fail("an acknowledged write is lost");
+        return true;
+    }
+    return same_bytes();
+}
+
+// All members hold the same, to the last byte. False: one ended itself when it was looked at, or
+// still frees space.
+bool Cluster::same_bytes() {
+    std::map<std::string, std::string> first;
+    raft::NodeId first_id = raft::kNobody;
+    Host* lead = leader();
+    const std::vector<kvstore::Member> members = lead->replica().members();
+    for (const kvstore::Member& member : members) {
+        Host& host = *hosts_.at(member.id);
+        if (host.removed) continue;
+        std::map<std::string, std::string> content;
+        bool scrubbing = true;
+        host.run([&] {
+            scrubbing = host.machine().store().scrubbing();
+            auto cursor = host.machine().database().cursor();
+            for (cursor->seek(""); cursor->valid(); cursor->next())
+                content.emplace(cursor->key(), cursor->value());
+        });
+        if (!host.up() || scrubbing) return false;
+        if (first_id == raft::kNobody) {
+            first = std::move(content);
+            first_id = member.id;
+            continue;
+        }
+        if (content == first) continue;
+        const auto [a, b] =
+            std::mismatch(first.begin(), first.end(), content.begin(), content.end());
+        fail(fmt::format("members {} and {} do not hold the same bytes: {:?} and {:?}", first_id,
+                         member.id, a == first.end() ? "" : a->first,
+                         b == content.end() ? "" : b->first));
+        return true;
+    }
+    return true;
+}
+
+void Cluster::check_history() {
+    std::vector<linearizable::Operation> history;
+    for (const CallPtr& call : calls_)
+        history.insert(history.end(), call->operations.begin(), call->operations.end());
+    if (const auto fault = linearizable::check_revisions(history))
+        return fail("revisions out of order: " + *fault);
+    const auto outcome = linearizable::check(history);
+    if (outcome.verdict == linearizable::Verdict::kNotLinearizable)
+        fail("not linearizable: key " + outcome.key + ": " + outcome.explanation);
+    if (outcome.verdict == linearizable::Verdict::kUndecided) World::cover("histories undecided");
+    World::cover("histories checked");
 }
 
 }  // namespace sim

@@ -1,13 +1,16 @@
 #pragma once
-// Cluster: whole simulated members (the real kvstore::Replica with core and write-ahead log, on
-// SimDisk, SimNet and simulated time), clients that read and write, faults, and a judge that looks
-// after every step.
+// Cluster: simulated hosts with members on them, clients, watchers and leases, faults, and a judge
+// that looks after every step.
 //
 // The judge's rules. Election safety: one leader a term. Leader completeness: a leader's log holds
 // every entry applied anywhere. Log matching: same index and term, same past. State machine safety:
-// the n-th operation is the same everywhere, at every member, before and after every crash. At most
-// once: no write is applied twice. No acknowledged write is lost. Linearizable: an operation sees
-// everything that was answered before it began.
+// every member applies the same commands in the same order, answers them as the Reference does, and
+// holds what the Reference holds, after every crash and snapshot, too. At most once: no write is
+// applied twice. No acknowledged write is lost. Linearizable: an operation sees everything that was
+// answered before it began; and once more, by the checker of test/support on the history. Watches:
+// ordered, unique, atomic, reliable, resumable, with the right previous values (watchers.h).
+// Leases: none ends before its time (lease_clients.cc), all that nobody renews end. In the end all
+// members hold the same, byte for byte.
 
 #include <map>
 #include <memory>
@@ -16,11 +19,12 @@
 #include <string>
 #include <vector>
 
-#include "kvstore/replica/replica.h"
-#include "test/sim/map_machine.h"
-#include "test/sim/sim_disk.h"
+#include "test/sim/host.h"
+#include "test/sim/journal.h"
 #include "test/sim/sim_net.h"
+#include "test/sim/watchers.h"
 #include "test/sim/world.h"
+#include "test/support/linearizable.h"
 
 namespace sim {
 
@@ -33,62 +37,98 @@ class Cluster {
     std::optional<std::string> run(Micros duration);
 
   private:
-    struct SimClock;
-    struct Node {
-        raft::NodeId id;
-        bool initial = false;
-        bool removed = false;  // stays down
-        bool damaged = false;  // and not yet repaired
-        std::unique_ptr<SimDisk> disk;
-        MapDisk machine_disk;
-        // The process:
-        std::unique_ptr<kvstore::Clock> clock;
-        std::unique_ptr<SimNet::Endpoint> endpoint;
-        std::unique_ptr<MapMachine> machine;
-        std::unique_ptr<kvstore::Replica> replica;
-        Micros paused_until = 0;
-        std::uint64_t process = 0;
-        bool up() const { return replica != nullptr; }
+    friend class Watchers;
+    // What a client waits for.
+    struct Call {
+        raft::Index floor;          // applied before it began: to be seen
+        std::int64_t revision = 0;  // the same as a revision
+        std::uint64_t write = 0;    // its number; 0: it cannot be told from others
+        std::vector<linearizable::Operation> operations;
+    };
+    using CallPtr = std::shared_ptr<Call>;
+    struct Lease {
+        std::int64_t ttl = 0;
+        Micros renewed_at = 0;        // certainly
+        bool may_be_revoked = false;  // a client asked for it
+        bool kept = false;            // somebody renews it
+        bool gone = false;
     };
 
     // cluster.cc
-    void start(Node& node);
-    void crash(Node& node);
-    void at_node(raft::NodeId id, base::UniqueFunction<void()> f);
-    void collect(Node& node);
-    Node* pick(bool up);
-    Node* leader();
+    Host& add_host(raft::NodeId id, std::vector<kvstore::Member> initial);
+    void start(Host& host);
+    void crash(Host& host, bool power);
+    void collect(Host& host);
+    Host* pick(bool up);
+    Host* leader();
     bool run_until(Micros end);
     void fail(std::string why);
+    void heal();
+    bool converged();
+    bool same_bytes();
+    std::string describe();
+    void check_history();
 
     // clients.cc
     void client_loop();
-    void client_write(Node& node);
-    void client_read(Node& node);
-    void applied(Node& node, std::uint64_t operation, std::uint64_t write);
-    bool converged();
+    void one_request(Host& host);
+    void first_applied(const kvstore::Command& command, const Reference::Answer& answer);
+    CallPtr begin(linearizable::Kind kind, const std::string& key);
+    template <class T>
+    bool answered(Host& host, const CallPtr& call, const base::Result<T>& result) {
+        return result ? answered(host, call, nullptr, result->header().revision())
+                      : answered(host, call, &result.error(), 0);
+    }
+    bool answered(Host& host, const CallPtr& call, const base::Error* error, std::int64_t revision);
+    void client_put(Host& host, bool final_write = false);
+    bool is_member(raft::NodeId id);
+    void client_delete(Host& host);
+    void client_txn(Host& host);
+    void client_get(Host& host);
+    void client_range(Host& host, bool serializable);
+    void client_compact(Host& host);
+    void check_range(Host& host, const etcdserverpb::RangeRequest& request,
+                     const base::Result<etcdserverpb::RangeResponse>& result);
+    std::string some_key() { return "k" + std::to_string(world_.random.below(6)); }
+    std::string value_of(std::uint64_t write);
     void final_writes();
+
+    // lease_clients.cc
+    void lease_loop();
+    void lease_request(Host& host);
+    void grant_lease(Host& host);
+    void keep_lease(Host& host, std::int64_t id);
+    void revoke_lease(Host& host, std::int64_t id);
+    void put_with_lease(Host& host, std::int64_t id);
+    void list_leases(Host& host);
+    void lease_granted(const etcdserverpb::LeaseGrantRequest& request);
+    void lease_ended(std::int64_t id);
 
     // faults.cc
     void fault_loop();
     void one_fault();
+    void disk_fault();
     void partition();
     void change_members();
     void transfer();
     void damage();
+    bool may_damage(const Host& host) const;
 
     // judge.cc
     void judge();
-    void judge_leader(const Node& node);
+    void judge_leader(const Host& host);
     void judge_matching();
 
     World& world_;
     SimNet net_;
-    std::map<raft::NodeId, std::unique_ptr<Node>> nodes_;
+    Journal journal_;
+    Watchers watchers_;
+    std::map<raft::NodeId, std::unique_ptr<Host>> hosts_;
     std::vector<kvstore::Member> initial_;
     std::uint64_t last_id_ = 0;
     bool faults_ = true;
     std::size_t max_load_ = 1;
+    std::size_t value_bytes_ = 0;
     std::optional<std::string> failure_;
 
     // What the judge knows.
@@ -98,11 +138,14 @@ class Cluster {
         raft::Term seen_in;  // of the member that was first seen to have it applied
     };
     std::map<raft::Index, Committed> committed_;
-    std::vector<std::uint64_t> operations_{0};  // the write id of each operation
-    std::map<std::uint64_t, std::uint64_t> operation_of_;
+    std::map<std::uint64_t, std::int64_t> writes_;  // applied ones, and their revisions
     std::uint64_t last_write_ = 0;
-    std::uint64_t answered_ = 0;  // the latest operation that a client has seen
-    std::uint64_t writes_done_ = 0;
+    raft::Index answered_;  // the latest state that a client has seen
+    std::int64_t answered_revision_ = 0;
+    std::map<std::pair<std::int64_t, std::int64_t>, std::uint32_t>
+        hashes_;  // (revision, compacted)
+    std::map<std::int64_t, Lease> leases_;
+    std::vector<CallPtr> calls_;  // all that were ever begun with operations of the history
     std::uint64_t final_pending_ = 0;
     bool changing_ = false;
     bool lease_reads_ = false;

@@ -20,23 +20,24 @@ void Cluster::fault_loop() {
 
 void Cluster::one_fault() {
     base::Random& random = world_.random;
-    switch (random.below(16)) {
+    switch (random.below(19)) {
         case 0:
         case 1:
         case 2:
-            if (Node* node = random.chance(1, 3) && leader() ? leader() : pick(true)) crash(*node);
+            if (Host* host = random.chance(1, 3) && leader() ? leader() : pick(true))
+                crash(*host, random.chance(1, 2));
             return;
         case 3:
             if (!random.chance(1, 4)) return;
-            world_.trace("power failure");
-            for (auto& [id, node] : nodes_)
-                crash(*node);
+            World::cover("power failures everywhere");
+            for (auto& [id, host] : hosts_)
+                crash(*host, true);
             return;
         case 4:
         case 5:
         case 6:
-            for (auto& [id, node] : nodes_)
-                if (!node->up() && !node->removed && random.chance(2, 3)) start(*node);
+            for (auto& [id, host] : hosts_)
+                if (!host->up() && !host->removed && random.chance(2, 3)) start(*host);
             return;
         case 7:
         case 8:
@@ -48,31 +49,59 @@ void Cluster::one_fault() {
             return net_.set_chances(random.below(4) * 5, random.below(3) * 5, 200,
                                     random.chance(1, 4) ? 150000 : 3000);
         case 11:
-            if (Node* node = pick(true)) {
-                node->paused_until = world_.now() + random.between(10, 2000) * kMilli;
-                world_.trace(fmt::format("pause {}", node->id));
+            if (Host* host = pick(true)) {
+                host->paused_until = world_.now() + random.between(10, 2000) * kMilli;
+                world_.trace(fmt::format("pause {}", host->id()));
                 World::cover("pauses");
             }
             return;
         case 12:
-            if (Node* node = pick(true)) {
-                const bool slow = random.chance(1, 2);
-                node->disk->set_speed(slow ? 5000 : 100, slow ? 400000 : 2000);
-            }
+            // The moment that matters: applied here, durable only elsewhere.
+            for (auto& [id, host] : hosts_)
+                if (host->up() && host->applied().index > host->replica().core().log().stable()) {
+                    World::cover("crashes with the state ahead of the log");
+                    return crash(*host, random.chance(1, 2));
+                }
+            if (Host* lead = leader()) lead->disk().set_speed(50000, 400000);
             return;
         case 13:
-            // The moment that matters: applied here, durable only elsewhere.
-            for (auto& [id, node] : nodes_)
-                if (node->up() &&
-                    node->machine->applied().index > node->replica->core().log().stable()) {
-                    World::cover("crashes with the state ahead of the log");
-                    return crash(*node);
-                }
-            if (Node* lead = leader()) lead->disk->set_speed(50000, 400000);
-            return;
+        case 14:
+        case 15:
+            return disk_fault();
         default:
             if (random.chance(1, 4)) return transfer();
             return with_damage_ ? damage() : change_members();
+    }
+}
+
+void Cluster::disk_fault() {
+    base::Random& random = world_.random;
+    Host* host = pick(true);
+    if (host == nullptr) return;
+    switch (random.below(5)) {
+        case 0:
+        case 1: {
+            const bool slow = random.chance(1, 2);
+            if (slow) World::cover("slow disks");
+            return host->disk().set_speed(slow ? 5000 : 100, slow ? 400000 : 2000);
+        }
+        case 2:
+            world_.trace(fmt::format("power will fail at {}", host->id()));
+            return host->fail_power_after(random.between(1, 40));
+        case 3:
+            world_.trace(fmt::format("a sync will fail at {}", host->id()));
+            host->fs().fail_sync = true;
+            host->start_may_fail = true;
+            return;
+        default: {
+            const bool full = random.chance(2, 3);
+            world_.trace(
+                fmt::format("the disk of {} {}", host->id(), full ? "is full" : "has space"));
+            host->disk().set_full(full);
+            // The log keeps some space for the database, but not for ever.
+            host->fs().full = full && random.chance(1, 3);
+            host->start_may_fail = host->start_may_fail || full;
+        }
     }
 }
 
@@ -83,11 +112,11 @@ void Cluster::partition() {
     world_.trace(one_way ? "one-way partition" : "partition");
     World::cover(one_way ? "one-way partitions" : "partitions");
     std::map<raft::NodeId, bool> side;
-    for (auto& [id, node] : nodes_)
+    for (auto& [id, host] : hosts_)
         side[id] = random.chance(1, 2);
-    if (Node* lead = leader(); lead != nullptr && random.chance(1, 2))
+    if (Host* lead = leader(); lead != nullptr && random.chance(1, 2))
         for (auto& [id, s] : side)
-            s = id == lead->id;
+            s = id == lead->id();
     for (auto& [a, side_a] : side)
         for (auto& [b, side_b] : side)
             if (side_a != side_b && (!one_way || side_a)) net_.block(a, b);
@@ -95,12 +124,14 @@ void Cluster::partition() {
 
 namespace {
 
+constexpr std::uint64_t kSegmentBytes = 4096;
+
 // What the member would find in its log if it started now.
 raft::WalRecovered look_at(SimDisk& disk, raft::NodeId id) {
     World scratch(1);
     SimDisk copy(scratch);
     copy.files() = disk.files();
-    raft::WalOptions options{7, id, 2048};
+    raft::WalOptions options{7, id, kSegmentBytes};
     for (std::uint64_t i = 1; i <= 3; ++i)
         options.fallback.peers.push_back({raft::NodeId(i), false, ""});
     raft::WalRecovered found;
@@ -110,7 +141,7 @@ raft::WalRecovered look_at(SimDisk& disk, raft::NodeId id) {
 }
 
 // Damages the log where that can be told from a torn write: not in what was written last.
-void rot(SimDisk& disk, raft::NodeId id) {
+void rot_log(SimDisk& disk, raft::NodeId id) {
     const auto intact = disk.files();
     const raft::Index last = look_at(disk, id).log.last;
     if (!disk.rot()) return;
@@ -120,38 +151,63 @@ void rot(SimDisk& disk, raft::NodeId id) {
 
 }  // namespace
 
-// What was durable goes bad, on so few members that the others can make it good.
-void Cluster::damage() {
+// So few members are damaged that the others can make it good.
+bool Cluster::may_damage(const Host& host) const {
     std::size_t damaged = 0;
-    for (auto& [id, node] : nodes_)
-        damaged += node->damaged ? 1 : 0;
-    Node* node = pick(true);
-    if (node == nullptr || (damaged + 1) * 2 >= nodes_.size()) return;
-    crash(*node);
-    const bool log = world_.random.chance(2, 3);
-    world_.trace(fmt::format("damage to the {} of {}", log ? "log" : "state", node->id));
-    World::cover(log ? "logs damaged" : "states lost");
-    node->damaged = true;
-    if (log)
-        rot(*node->disk, node->id);
-    else
-        node->machine_disk = {};
+    for (const auto& [id, other] : hosts_)
+        if (other->damaged || other->fs().rotten()) ++damaged;
+    return !host.damaged && !host.fs().rotten() && (damaged + 1) * 2 < hosts_.size();
+}
+
+// What was durable goes bad.
+void Cluster::damage() {
+    base::Random& random = world_.random;
+    Host* host = pick(true);
+    if (host == nullptr || !may_damage(*host)) return;
+    const std::uint64_t what = random.below(5);
+    host->was_damaged = true;
+    // A running member may find it while it runs, or never.
+    if (what < 4 || random.chance(1, 2)) crash(*host, random.chance(1, 2));
+    world_.trace(fmt::format("damage of kind {} to {}", what, host->id()));
+    switch (what) {
+        case 0:
+        case 1:
+            World::cover("logs damaged");
+            host->damaged = true;
+            return rot_log(host->disk(), host->id());
+        case 2:
+            World::cover("databases lost");
+            host->damaged = true;
+            return host->fs().remove("/db");
+        case 3:
+            if (host->fs().rot("/db", [](const std::string& name) {
+                    return name.find("/MANIFEST") != std::string::npos ||
+                           name.find("/CURRENT") != std::string::npos;
+                }))
+                World::cover("catalogues of databases damaged");
+            return;
+        default:
+            if (host->fs().rot("/db", [](const std::string& name) {
+                    return name.ends_with(".ldb") || name.ends_with(".log");
+                }))
+                World::cover("tables or logs of databases damaged");
+    }
 }
 
 void Cluster::transfer() {
-    Node* node = pick(true);
-    if (node == nullptr) return;
-    Node* target = pick(true);
-    node->replica->transfer_leadership(
-        world_.random.chance(1, 3) ? raft::kNobody : target->id,
+    Host* host = pick(true);
+    if (host == nullptr || host->paused()) return;
+    Host* target = pick(true);
+    host->replica().transfer_leadership(
+        world_.random.chance(1, 3) ? raft::kNobody : target->id(),
         [](base::Status status) { World::cover(status ? "transfers done" : "transfers refused"); });
 }
 
 void Cluster::change_members() {
-    Node* node = pick(true);
-    if (node == nullptr || changing_) return;
+    Host* host = pick(true);
+    if (host == nullptr || host->paused() || changing_) return;
     base::Random& random = world_.random;
-    const std::vector<kvstore::Member> members = node->replica->members();
+    const std::vector<kvstore::Member> members = host->replica().members();
     kvstore::MembershipChange change;
     using Kind = kvstore::MembershipChange::Kind;
     bool learner = false;
@@ -167,12 +223,8 @@ void Cluster::change_members() {
     };
     if ((what < 2 && members.size() < 5) || (what == 4 && members.size() > 2)) {
         change.kind = what == 0 ? Kind::kAddLearner : Kind::kAddVoter;
-        auto fresh = std::make_unique<Node>();
-        fresh->id = raft::NodeId(++last_id_);
-        fresh->disk = std::make_unique<SimDisk>(world_);
-        change.member = {fresh->id, fmt::format("m{}", last_id_), {}, {}, what == 0};
-        Node& added = *fresh;
-        nodes_[added.id] = std::move(fresh);
+        Host& added = add_host(raft::NodeId(++last_id_), {});
+        change.member = {added.id(), fmt::format("m{}", last_id_), {}, {}, what == 0};
         start(added);
         changes.push_back(change);
         if (what == 4) remove();  // both in one step: a joint membership
@@ -190,7 +242,7 @@ void Cluster::change_members() {
         fmt::format("change of members {} {}", static_cast<int>(change.kind), change.member.id));
     changing_ = true;
     world_.after(4 * kSecond, [this] { changing_ = false; });
-    node->replica->change_membership(
+    host->replica().change_membership(
         changes, [this, what, leaving](base::Result<std::vector<kvstore::Member>> result) {
             changing_ = false;
             if (!result) return World::cover("membership changes refused");
@@ -198,8 +250,8 @@ void Cluster::change_members() {
             if (leaving == raft::kNobody) return;
             // Its operator switches it off a little later.
             world_.after(500 * kMilli, [this, id = leaving] {
-                Node& gone = *nodes_.at(id);
-                crash(gone);
+                Host& gone = *hosts_.at(id);
+                crash(gone, false);
                 gone.removed = true;
             });
         });

@@ -33,6 +33,7 @@ void SimDisk::start_next() {
         queue_.pop_front();
     } while (!queue_.empty() && !queue_.front().batch.barrier);
     if (job_.size() > 1) World::cover("group commits");
+    if (waits_for_space()) return;
     world_.after(world_.random.between(low_, high_), [this, e = epoch_] { finished(e); });
 }
 
@@ -42,8 +43,32 @@ void SimDisk::put(const raft::DiskBatch::Write& write, std::uint64_t from, std::
     file.replace(write.offset + from, to - from, write.data, from, to - from);
 }
 
+bool SimDisk::waits_for_space() const {
+    if (!full_) return false;
+    for (const Waiting& w : job_)
+        if (!w.batch.creates.empty()) return true;
+    return false;
+}
+
+void SimDisk::set_full(bool full) {
+    if (full == full_) return;
+    full_ = full;
+    if (trouble_) {
+        auto tell = [this, full] {
+            if (trouble_)
+                trouble_(full ? base::Status(base::Error(base::Code::kResourceExhausted,
+                                                         "no space left on device"))
+                              : base::Status());
+        };
+        World::cover(full ? "log disks that were full" : "log disks with space again");
+        run ? run(std::move(tell)) : tell();
+    }
+    if (!full && !job_.empty())
+        world_.after(world_.random.between(low_, high_), [this, e = epoch_] { finished(e); });
+}
+
 void SimDisk::finished(std::uint64_t epoch) {
-    if (epoch != epoch_) return;
+    if (epoch != epoch_ || frozen_ || job_.empty() || waits_for_space()) return;
     std::vector<Waiting> job;
     job.swap(job_);
     for (const Waiting& w : job)
@@ -58,7 +83,11 @@ void SimDisk::finished(std::uint64_t epoch) {
     start_next();
     for (Waiting& w : job) {
         if (epoch != epoch_) return;
-        if (w.done) w.done();
+        if (!w.done) continue;
+        if (run)
+            run(std::move(w.done));
+        else
+            w.done();
     }
 }
 
@@ -81,8 +110,10 @@ void SimDisk::crash_batch(const raft::DiskBatch& batch) {
     World::cover("batches torn by a crash");
 }
 
-void SimDisk::crash() {
+void SimDisk::crash(bool) {
     ++epoch_;
+    frozen_ = false;
+    trouble_ = nullptr;
     for (const Waiting& w : job_)
         crash_batch(w.batch);
     job_.clear();

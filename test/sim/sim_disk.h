@@ -3,6 +3,7 @@
 // crash leaves of the batch under way any mixture of its sectors, of those that waited nothing.
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,10 +22,19 @@ class SimDisk final : public raft::Disk {
     base::Result<std::string> read(const std::string& name, std::uint64_t offset,
                                    std::uint64_t length) override;
     void submit(raft::DiskBatch batch, base::UniqueFunction<void()> done) override;
-    void on_trouble(base::UniqueFunction<void(base::Status)>) override {}
+    void on_trouble(base::UniqueFunction<void(base::Status)> f) override {
+        trouble_ = std::move(f);
+    }
 
-    // The process or the machine dies: what was not synced is there in part or not at all.
-    void crash();
+    // How the owner lets its process hear that a batch is done. At once when there is none.
+    std::function<void(base::UniqueFunction<void()>)> run;
+
+    // The process dies, or the machine: what was not synced is there in part or not at all.
+    void crash(bool power = true);
+    // No space: batches that make a file wait until there is some.
+    void set_full(bool full);
+    // From now on nothing reaches the disk, although it seems so: the power is failing.
+    void freeze() { frozen_ = true; }
     // Each batch takes from `low` to `high`.
     void set_speed(Micros low, Micros high) {
         low_ = low;
@@ -41,6 +51,7 @@ class SimDisk final : public raft::Disk {
         base::UniqueFunction<void()> done;
     };
     void start_next();
+    bool waits_for_space() const;
     void finished(std::uint64_t epoch);
     void put(const raft::DiskBatch::Write& write, std::uint64_t from, std::uint64_t to);
     void crash_batch(const raft::DiskBatch& batch);
@@ -50,6 +61,9 @@ class SimDisk final : public raft::Disk {
     std::deque<Waiting> queue_;
     std::vector<Waiting> job_;
     std::uint64_t epoch_ = 0;
+    bool full_ = false;
+    bool frozen_ = false;
+    base::UniqueFunction<void(base::Status)> trouble_;
     Micros low_ = 100;
     Micros high_ = 2000;
 };

@@ -28,6 +28,7 @@ void SimNet::Endpoint::set_peers(std::vector<raft::PeerAddress> peers) {
 }
 
 void SimNet::Endpoint::send(raft::Message message) {
+    if (silent_) return;
     const raft::NodeId to = message.to;
     CHECK(message.from == id_);
     // A member that has not learned the membership yet answers whoever speaks to it.
@@ -62,6 +63,7 @@ void SimNet::deliver(std::string bytes, raft::NodeId from, raft::NodeId to) {
     });
 }
 
+// Its two ends live in their own processes; what passes between them takes time.
 struct SimNet::Stream {
     raft::Message head;
     raft::ChunkSource chunks;
@@ -79,52 +81,88 @@ void SimNet::Endpoint::send_snapshot(raft::Message head, raft::ChunkSource chunk
     stream->chunks = std::move(chunks);
     stream->done = std::move(done);
     stream->sender = alive_;
-    auto& last = net_.streams_[{id_, stream->head.to}];
-    if (const auto old = last.lock()) old->replaced = true;
-    last = stream;
+    for (const StreamPtr& old : net_.streams_)
+        if (old->head.from == id_ && old->head.to == stream->head.to) old->replaced = true;
+    net_.streams_.push_back(stream);
     net_.world_.after(net_.delay(), [&net = net_, stream] { net.step_stream(stream); });
 }
 
-void SimNet::end_stream(std::shared_ptr<Stream> stream, base::Status status) {
-    // The owner of `done` is gone with its process.
-    if (!stream->sender.expired()) stream->done(status);
+void SimNet::process_gone(raft::NodeId id) {
+    std::erase_if(streams_, [id](const StreamPtr& stream) {
+        if (stream->head.from != id) return false;
+        stream->chunks = nullptr;
+        stream->done = nullptr;
+        return true;
+    });
+    for (const StreamPtr& stream : streams_)
+        if (stream->head.to == id)
+            world_.after(delay(), [this, stream] {
+                end_stream(stream, base::unavailable("the receiver is gone"));
+            });
 }
 
-void SimNet::step_stream(std::shared_ptr<Stream> stream) {
-    if (stream->replaced)
-        return end_stream(stream, base::cancelled("another snapshot took its place"));
+// Tells both ends, those that are still there.
+void SimNet::end_stream(const StreamPtr& stream, base::Status status) {
+    if (std::erase(streams_, stream) == 0) return;
+    const raft::NodeId from = stream->head.from;
+    if (!status && stream->begun && !stream->replaced)
+        run_at(stream->head.to, [this, stream, from] {
+            const auto it = ends_.find(stream->head.to);
+            if (it != ends_.end() && !stream->receiver.expired() && it->second->handler_)
+                it->second->handler_->on_snapshot_aborted(from);
+        });
+    run_at(from, [stream, status] {
+        if (stream->sender.expired() || !stream->done) return;
+        stream->chunks = nullptr;
+        stream->done(status);
+    });
+}
+
+// The sender makes a chunk, and hands it to the network.
+void SimNet::step_stream(const StreamPtr& stream) {
+    if (stream->replaced || stream->sender.expired() || !passes(stream->head.from, stream->head.to))
+        return end_stream(stream, base::unavailable("the stream broke"));
+    if (!stream->begun) return offer_chunk(stream, std::string());
+    run_at(stream->head.from, [this, stream] {
+        if (!stream->chunks) return;
+        auto chunk = stream->chunks();
+        world_.after(delay(), [this, stream, c = std::move(chunk)]() mutable {
+            offer_chunk(stream, std::move(c));
+        });
+    });
+}
+
+// The receiver takes it.
+void SimNet::offer_chunk(const StreamPtr& stream, base::Result<std::string> chunk) {
     const raft::NodeId from = stream->head.from;
     const raft::NodeId to = stream->head.to;
     const auto it = ends_.find(to);
-    Endpoint* end = it == ends_.end() ? nullptr : it->second;
-    const bool same = end != nullptr && (!stream->begun || !stream->receiver.expired());
-    if (!same || end->handler_ == nullptr || !passes(from, to) || stream->sender.expired()) {
-        if (same && stream->begun && end->handler_ != nullptr)
-            end->handler_->on_snapshot_aborted(from);
-        return end_stream(stream, base::unavailable("the stream broke"));
-    }
-    base::Status status;
-    bool finished = false;
-    if (!stream->begun) {
-        stream->begun = true;
-        stream->receiver = end->alive_;
-        status = end->handler_->on_snapshot_begin(stream->head);
-    } else {
-        auto chunk = stream->chunks();
-        if (!chunk) {
-            status = chunk.error();
-        } else if (chunk->empty()) {
-            status = end->handler_->on_snapshot_end(from);
+    const bool gone = it == ends_.end() || (stream->begun && stream->receiver.expired());
+    if (gone || stream->replaced || !passes(from, to) || stream->sender.expired() || !chunk)
+        return end_stream(stream, chunk ? base::unavailable("the stream broke") : chunk.error());
+    auto taken = [this, stream, from, to, c = std::move(*chunk)] {
+        const auto end = ends_.find(to);
+        if (stream->replaced || end == ends_.end() || end->second->handler_ == nullptr ||
+            (stream->begun && stream->receiver.expired()))
+            return end_stream(stream, base::unavailable("the stream broke"));
+        raft::PeerHandler& handler = *end->second->handler_;
+        base::Status status;
+        bool finished = false;
+        if (!stream->begun) {
+            stream->begun = true;
+            stream->receiver = end->second->alive_;
+            status = handler.on_snapshot_begin(stream->head);
+        } else if (c.empty()) {
+            status = handler.on_snapshot_end(from);
             finished = true;
         } else {
-            status = end->handler_->on_snapshot_chunk(from, *chunk);
+            status = handler.on_snapshot_chunk(from, c);
         }
-    }
-    if (!status || finished) {
         if (finished && status) World::cover("snapshots streamed");
-        return end_stream(stream, status);
-    }
-    world_.after(delay(), [this, stream] { step_stream(stream); });
+        if (!status || finished) return end_stream(stream, status);
+        world_.after(delay(), [this, stream] { step_stream(stream); });
+    };
+    run_at(to, std::move(taken));
 }
 
 }  // namespace sim

@@ -32,8 +32,12 @@ class SimNet {
         void send_snapshot(raft::Message head, raft::ChunkSource chunks,
                            base::UniqueFunction<void(base::Status)> done) override;
 
+        // Nothing that it says is heard any more.
+        void silence() { silent_ = true; }
+
       private:
         friend class SimNet;
+        bool silent_ = false;
         SimNet& net_;
         raft::NodeId id_;
         raft::PeerHandler* handler_ = nullptr;
@@ -55,20 +59,25 @@ class SimNet {
     // How the owner lets an event happen at a member (it may be paused).
     std::function<void(raft::NodeId, base::UniqueFunction<void()>)> run_at;
 
-  private:
-    struct Stream;
-    void deliver(std::string bytes, raft::NodeId from, raft::NodeId to);
     bool passes(raft::NodeId from, raft::NodeId to) const {
         return blocked_.count({from, to}) == 0;
     }
     Micros delay() { return world_.random.between(low_, high_); }
-    void step_stream(std::shared_ptr<Stream> stream);
-    void end_stream(std::shared_ptr<Stream> stream, base::Status status);
+    // A member's process is gone, and with it its end of streams.
+    void process_gone(raft::NodeId id);
+
+  private:
+    struct Stream;
+    using StreamPtr = std::shared_ptr<Stream>;
+    void deliver(std::string bytes, raft::NodeId from, raft::NodeId to);
+    void step_stream(const StreamPtr& stream);
+    void offer_chunk(const StreamPtr& stream, base::Result<std::string> chunk);
+    void end_stream(const StreamPtr& stream, base::Status status);
 
     World& world_;
     std::map<raft::NodeId, Endpoint*> ends_;
     std::set<std::pair<raft::NodeId, raft::NodeId>> blocked_;
-    std::map<std::pair<raft::NodeId, raft::NodeId>, std::weak_ptr<Stream>> streams_;
+    std::vector<StreamPtr> streams_;  // in the order of their making
     std::uint64_t loss_ = 0;
     std::uint64_t doubled_ = 0;
     Micros low_ = 200;
