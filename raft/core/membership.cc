@@ -84,9 +84,10 @@ Reject Core::may_change(const std::vector<ConfigChange>& changes, const Config& 
     for (const ConfigChange& change : changes) {
         removes = removes || change.kind == ChangeKind::kRemove;
         if (change.kind != ChangeKind::kPromote) continue;
-        const Progress& p = progress_.at(change.peer.id);
+        const auto it = progress_.find(change.peer.id);  // none: it was added by the same request
         const std::uint64_t need = log_.last_index().value() - log_.last_index().value() / 10;
-        if (!p.alive() || p.match.value() < need) return Reject::kLearnerNotReady;
+        if (it == progress_.end() || !it->second.alive() || it->second.match.value() < need)
+            return Reject::kLearnerNotReady;
     }
     const auto alive = [this](NodeId id) {
         const auto it = progress_.find(id);
