@@ -101,6 +101,9 @@ std::string Machine::kept_membership() const {
 
 base::Status Machine::load() {
     TRY(std::unique_ptr<Database> db, directory_.open());
+    // What applied() says from now on lasts: a log that lacks some of it begins anew behind it.
+    // LevelDB's own opening leaves its last rename to the operating system.
+    TRY_VOID(db->sync());
     db_ = std::move(db);
     // Whoever starts it again finds the mark, and does not run into the same damage for ever.
     db_->on_failure = [mark = damage_mark(), &files = files(),

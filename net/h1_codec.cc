@@ -192,7 +192,10 @@ H1Parser::Event H1Parser::end_of_input() {
     return m.with([&](auto& p) {
         m.ec = {};
         if (m.end_told || (p.is_done() && m.at == m.pending.size())) return Event::kEnd;
-        p.put_eof(m.ec);
+        if (!p.got_some())
+            m.ec = http::error::end_of_stream;
+        else
+            p.put_eof(m.ec);
         if (m.ec) return fail();
         m.end_told = true;
         return Event::kEnd;

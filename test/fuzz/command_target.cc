@@ -17,8 +17,7 @@ namespace {
 using namespace kvstore;
 
 struct Member {
-    explicit Member(const std::string& name)
-        : directory(std::filesystem::temp_directory_path() / ("fuzz-command-" + name)) {
+    explicit Member(const std::string& name) : directory(scratch() / ("fuzz-command-" + name)) {
         std::filesystem::remove_all(directory);
         Machine::Options options;
         options.directory = directory;

@@ -1,6 +1,8 @@
 // libFuzzer's way into a target; its own main() does the rest. A corpus directory on the command
 // line that is empty, or not there, begins with the target's seeds.
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -30,6 +32,7 @@ void fill(const std::filesystem::path& directory) {
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
     base::set_log_level(base::LogLevel::kOff);
+    google::protobuf::SetLogHandler(nullptr);
     for (int i = 1; i < *argc; ++i) {
         const std::filesystem::path argument = (*argv)[i];
         const bool is_flag = argument.string().starts_with("-");

@@ -3,6 +3,8 @@
 //
 //   fuzz_peer [--mutations N] [--seed S] [FILE…]
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -44,6 +46,7 @@ std::string mutated(const std::vector<std::string>& seeds, base::Random& random)
 
 int main(int argc, char** argv) {
     base::set_log_level(base::LogLevel::kOff);
+    google::protobuf::SetLogHandler(nullptr);
     std::uint64_t mutations = 0;
     std::uint64_t seed = 1;
     std::vector<std::string> files;

@@ -17,8 +17,7 @@ using namespace kvstore;
 
 const std::string& directory() {
     static const struct Directory {
-        std::string path =
-            std::filesystem::temp_directory_path() / ("fuzz-snapshot-" + base::random_uuid());
+        std::string path = scratch() / ("fuzz-snapshot-" + base::random_uuid());
         ~Directory() { std::filesystem::remove_all(path); }
     } directory;
     return directory.path;

@@ -3,6 +3,7 @@
 // from. Each target is one file, linked either with libFuzzer (tools/dev fuzz) or with
 // replay_main.cc (the unit tests: all seeds and some mutations of them).
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,12 @@ class Reader {
   private:
     std::string_view rest_;
 };
+
+// Where a target may put files: in memory where there is such a place, for they are many.
+inline std::filesystem::path scratch() {
+    const std::filesystem::path memory = "/dev/shm";
+    return std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
+}
 
 // The other way: what Reader takes apart.
 inline std::string piece(std::string_view bytes) {

@@ -169,8 +169,7 @@ void Cluster::heal() {
         if (!host->up() && !host->removed) start(*host);
     }
     // A minority stays broken: it must not keep the others from anything.
-    if (with_damage_ || last_id_ != initial_.size() || last_id_ < 3 || !world_.random.chance(1, 3))
-        return;
+    if (with_damage_ || ever_changed_ || last_id_ < 3 || !world_.random.chance(1, 3)) return;
     Host& broken = *hosts_.at(initial_[world_.random.below(initial_.size())].id);
     world_.trace(fmt::format("member {} stays broken", broken.id()));
     World::cover("members that stay broken");

@@ -149,6 +149,7 @@ class Cluster {
     std::uint64_t final_pending_ = 0;
     bool changing_ = false;
     bool lease_reads_ = false;
+    bool ever_changed_ = false;  // who is a member
     // Members are damaged in this run; then nobody is added or removed.
     bool with_damage_ = false;
 };

@@ -240,7 +240,7 @@ void Cluster::change_members() {
     }
     world_.trace(
         fmt::format("change of members {} {}", static_cast<int>(change.kind), change.member.id));
-    changing_ = true;
+    changing_ = ever_changed_ = true;
     world_.after(4 * kSecond, [this] { changing_ = false; });
     host->replica().change_membership(
         changes, [this, what, leaving](base::Result<std::vector<kvstore::Member>> result) {
