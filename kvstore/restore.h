@@ -35,8 +35,8 @@ struct Restored {
     std::int64_t revision = 0;  // after the bump
 };
 
-// Values, leases (with all of their time again), users and roles stay. Alarms go: they are about
-// members that no longer are. DataLoss: the file is damaged.
+// Values, leases (with the time that their last checkpoint left them), users and roles stay. Alarms
+// go: they are about members that no longer are. DataLoss: the file is damaged.
 base::Result<Restored> restore_snapshot(const RestoreOptions& options);
 
 }  // namespace kvstore
