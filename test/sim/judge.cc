@@ -11,7 +11,7 @@ void Cluster::judge() {
     for (auto& [id, host] : hosts_) {
         if (!host->up()) continue;
         const raft::Core& core = host->replica().core();
-        host->damaged = host->damaged && core.repairing();
+        host->damaged = core.repairing();
         if (core.repairing() && !host->was_damaged)
             fail(fmt::format("member {} gives up its vote although nothing was damaged", id));
         const raft::Position applied = host->applied();
