@@ -244,8 +244,11 @@ base::Status WalRecovery::replay(std::size_t i) {
         {h.sequence, file.bytes.size(), h.start_lsn, file.header.size, h.previous});
     const bool last = i + 1 == files_.size();
     std::uint64_t limit = file.bytes.size();
-    if (!last && files_[i + 1].valid)
-        limit = std::min(limit, files_[i + 1].header.header.start_lsn - h.start_lsn);
+    std::uint64_t needed = 0;  // where the next segment goes on
+    if (!last && files_[i + 1].valid) {
+        needed = files_[i + 1].header.header.start_lsn - h.start_lsn;
+        limit = std::min(limit, needed);
+    }
     std::size_t at = file.header.size;
     const std::string_view bytes = std::string_view(file.bytes).substr(0, limit);
     while (at < bytes.size()) {
@@ -260,6 +263,8 @@ base::Status WalRecovery::replay(std::size_t i) {
         at += parsed.size;
         wal_->segments_.back().used = at;
     }
+    // The file is shorter than it was: a batch that made two segments was torn, or it was damaged.
+    if (at < needed) return bad_at(i, at);
     file.bytes = {};
     return {};
 }

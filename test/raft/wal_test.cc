@@ -282,6 +282,29 @@ TEST_F(WalTest, AnUnreadableLastRecordCountsAsTorn) {
     EXPECT_EQ(text(2), "again");
 }
 
+// Of two segments that one batch made, a power failure may leave the newer and a piece of the
+// older.
+TEST_F(WalTest, ASegmentShorterThanWhatFollowsItCountsAsTorn) {
+    ASSERT_TRUE(open());
+    append({entry(1, 1, "one")});
+    const std::string long_payload(9000, 'a');
+    wal_->append({}, {entry(2, 1, long_payload)}, Index(0), nullptr);
+    wal_->append({}, {entry(3, 1, std::string(9000, 'b'))}, Index(0), nullptr);
+    drain();
+    for (auto& [name, bytes] : disk_.files()) {
+        if (bytes.find(long_payload) == std::string::npos) continue;
+        bytes.resize(wal::parse_header(bytes, *wal::parse_segment_name(name))->size);
+    }
+    ASSERT_TRUE(open());
+    EXPECT_TRUE(recovered_.torn_tail_cut);
+    EXPECT_EQ(recovered_.damaged_in, std::nullopt);
+    EXPECT_EQ(recovered_.log.last, Index(1));
+    append({entry(2, 2, "again")});
+    ASSERT_TRUE(open());
+    EXPECT_EQ(recovered_.log.last, Index(2));
+    EXPECT_EQ(text(2), "again");
+}
+
 TEST_F(WalTest, ASegmentsDamagedHeaderIsReported) {
     ASSERT_TRUE(open());
     for (std::uint64_t i = 1; i <= 30; ++i)

@@ -43,7 +43,8 @@ Cluster::~Cluster() {
 
 Host& Cluster::add_host(raft::NodeId id, std::vector<kvstore::Member> initial) {
     auto host = std::make_unique<Host>(
-        world_, net_, journal_, Host::Options{id, std::move(initial), world_.random.below(10), lease_reads_});
+        world_, net_, journal_,
+        Host::Options{id, std::move(initial), world_.random.below(10), lease_reads_});
     host->find_host = [this](raft::NodeId other) -> Host* {
         const auto it = hosts_.find(other);
         return it == hosts_.end() ? nullptr : it->second.get();

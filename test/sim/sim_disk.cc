@@ -22,6 +22,7 @@ base::Result<std::string> SimDisk::read(const std::string& name, std::uint64_t o
 }
 
 void SimDisk::submit(raft::DiskBatch batch, base::UniqueFunction<void()> done) {
+    if (frozen_) return;  // after the power went: nothing of it can be there
     queue_.push_back({std::move(batch), std::move(done)});
     start_next();
 }
