@@ -122,7 +122,8 @@ def the_databases_own_log():
     c.cluster("kill-member", name)
     logs = files(name, "db/*/*.log")
     flip(logs[-1], used(logs[-1]) // 2)
-    is_made_good(name, "the database is damaged and is set aside")
+    # Its log was written without sync, so it may end anywhere; the Raft log has what follows.
+    is_made_good(name, "bytes count, the rest comes from the Raft log")
 
 
 def a_member_without_others_says_that_it_cannot_be_repaired():
