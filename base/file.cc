@@ -25,17 +25,25 @@ class Fd {
     int fd_;
 };
 
-Status write_all(int fd, std::string_view content, const std::string& path) {
-    while (!content.empty()) {
-        const ssize_t n = ::write(fd, content.data(), content.size());
+}  // namespace
+
+Status write_all(int fd, std::string_view bytes, const std::string& path) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::write(fd, bytes.data(), bytes.size());
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return errno_error(errno, "write " + path);
-        content.remove_prefix(static_cast<std::size_t>(n));
+        bytes.remove_prefix(static_cast<std::size_t>(n));
     }
     return {};
 }
 
-}  // namespace
+Status sync_directory(const std::string& path) {
+    const std::string name = path.empty() ? "." : path;
+    Fd fd(::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.get() < 0) return errno_error(errno, "open " + name);
+    if (::fsync(fd.get()) != 0) return errno_error(errno, "fsync " + name);
+    return {};
+}
 
 Result<std::string> read_file(const std::string& path) {
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -61,11 +69,7 @@ Status write_file_atomic(const std::string& path, std::string_view content, unsi
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0)
         return errno_error(errno, "rename " + temporary);
-    const auto parent = std::filesystem::path(path).parent_path();
-    Fd directory(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (directory.get() < 0) return errno_error(errno, "open " + parent.string());
-    if (::fsync(directory.get()) != 0) return errno_error(errno, "fsync " + parent.string());
-    return {};
+    return sync_directory(std::filesystem::path(path).parent_path());
 }
 
 Status make_directories(const std::string& path, unsigned mode) {

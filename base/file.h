@@ -1,6 +1,6 @@
 #pragma once
-// Whole-file helpers for start-up and configuration: blocking, so never on a loop that serves
-// requests.
+// Helpers with files, for start-up, configuration and tools: blocking, so never on a loop that
+// serves requests.
 
 #include <string>
 #include <string_view>
@@ -14,6 +14,10 @@ Result<std::string> read_file(const std::string& path);
 // Replaces `path` by a file with `content`, whole or not at all: written beside it, synced,
 // renamed, directory synced. `mode` is the permission bits of a new file (use 0600 for keys).
 Status write_file_atomic(const std::string& path, std::string_view content, unsigned mode = 0644);
+// All of it. `path` names the file in errors.
+Status write_all(int fd, std::string_view bytes, const std::string& path);
+// What was made, renamed or removed in it is durable. "": the present directory.
+Status sync_directory(const std::string& path);
 // Makes the directory and its parents; no error when it is there.
 Status make_directories(const std::string& path, unsigned mode = 0755);
 

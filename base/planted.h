@@ -9,7 +9,7 @@ namespace base {
 
 enum class PlantedBug {
     kNone,
-    kCommitWithoutQuorum,       // one member less than a majority commits
+    kCommitWithoutQuorum,       // the leader's own disk is enough for a commit
     kVoteNotSynced,             // a vote is given before it is durable
     kStaleReadIndex,            // a leader answers reads without asking whether it still leads
     kLearnerCounts,             // learners count for a commit
@@ -32,7 +32,7 @@ enum class PlantedBug {
 #ifdef COXSWAIN_PLANTED_BUGS
 // Whether this one is planted.
 bool planted(PlantedBug bug);
-// By its name, as in kNames below; false: there is none of that name.
+// By its name, as in kPlantedBugs below; false: there is none of that name.
 bool plant(std::string_view name);
 #else
 constexpr bool planted(PlantedBug) {

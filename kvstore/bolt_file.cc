@@ -2,16 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/sha.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "base/bytes.h"
+#include "base/sha256.h"
 
 namespace kvstore {
 namespace {
@@ -79,6 +78,11 @@ struct BoltFile::Walk {
     std::uint64_t pages_left = 0;
 };
 
+bool BoltFile::is_one(std::string_view head) {
+    return head.size() >= kPageHeader + sizeof kMagic &&
+           base::load_le<std::uint32_t>(head.data() + kPageHeader) == kMagic;
+}
+
 base::Error BoltFile::damaged(std::string_view what) const {
     return base::data_loss(fmt::format("{}: the bbolt database is damaged: {}", path_, what));
 }
@@ -106,12 +110,10 @@ base::Result<std::unique_ptr<BoltFile>> BoltFile::open(const std::string& path) 
 }
 
 base::Status BoltFile::check_digest() {
-    if (size_ % kBlock != SHA256_DIGEST_LENGTH) return {};
-    size_ -= SHA256_DIGEST_LENGTH;
+    if (size_ % kBlock != base::kSha256Bytes) return {};
+    size_ -= base::kSha256Bytes;
     has_checksum_ = true;
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(data_), size_, digest);
-    if (std::memcmp(digest, data_ + size_, sizeof digest) != 0)
+    if (base::sha256({data_, size_}) != std::string_view(data_ + size_, base::kSha256Bytes))
         return base::data_loss(path_ + ": damaged: its SHA-256 does not match");
     return {};
 }

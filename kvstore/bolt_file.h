@@ -24,6 +24,8 @@ class BoltFile {
     BoltFile(const BoltFile&) = delete;
     BoltFile& operator=(const BoltFile&) = delete;
 
+    // Whether a file that begins like this is one.
+    static bool is_one(std::string_view head);
     // Whether there was a SHA-256: a member's own file has none.
     bool has_checksum() const { return has_checksum_; }
 

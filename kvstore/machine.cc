@@ -33,13 +33,8 @@ class Machine::Writer final : public SnapshotWriter {
            raft::Position position)
         : machine_(machine), installer_(std::move(installer)), position_(position) {}
     base::Status write(std::string_view chunk) override { return installer_->add(chunk); }
-    base::Status seal() override {
-        TRY_VOID(installer_->seal());
-        sealed_ = true;
-        return {};
-    }
+    base::Status seal() override { return installer_->seal(); }
     base::Status finish() override {
-        if (!sealed_) TRY_VOID(seal());
         base::Status status = installer_->finish();
         installer_.reset();
         if (status) status = machine_.reload(position_);
@@ -52,7 +47,6 @@ class Machine::Writer final : public SnapshotWriter {
     Machine& machine_;
     std::unique_ptr<DatabaseDirectory::Installer> installer_;
     raft::Position position_;
-    bool sealed_ = false;
 };
 
 namespace {
@@ -226,11 +220,8 @@ base::Result<Response> Machine::run(const Command& command) {
 }
 
 void Machine::end_of_batch(raft::Position upto) {
-    std::string bytes;
-    base::append_le(&bytes, upto.index.value());
-    base::append_le(&bytes, upto.term.value());
     if (base::planted(base::PlantedBug::kAppliedApart)) db_->commit();
-    db_->put(schema::kMetaApplied, bytes);
+    db_->put(schema::kMetaApplied, schema::encode_applied(upto.index.value(), upto.term.value()));
     db_->commit();
     applied_ = upto;
     std::vector<RevisionEventsPtr> events;

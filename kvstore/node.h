@@ -175,7 +175,7 @@ class Node {
     // The member that leads, when it is another one.
     std::optional<Member> leader_member() const;
     template <class T>
-    void change_members(std::vector<MembershipChange> changes, Done<T> done);
+    void change_members(const std::vector<MembershipChange>& changes, Done<T> done);
     void revoke_expired();
     void checkpoint_leases();
     void renew_lease(std::int64_t id, int attempts,

@@ -64,7 +64,7 @@ void Node::member_list(bool linearizable, Done<pb::MemberListResponse> done) {
 }
 
 template <class T>
-void Node::change_members(std::vector<MembershipChange> changes, Done<T> done) {
+void Node::change_members(const std::vector<MembershipChange>& changes, Done<T> done) {
     replica_.change_membership(
         changes, [this, d = std::move(done)](base::Result<std::vector<Member>> members) mutable {
             if (!members) return d(members.error());
@@ -179,7 +179,7 @@ void Node::members_change(coxswainpb::MembersChangeRequest request,
     for (const auto id : request.remove())
         add(MembershipChange::Kind::kRemove, id);
     if (auto bad = check_change(replica_.members(), changes); !bad) return done(bad.error());
-    change_members<coxswainpb::MembersChangeResponse>(std::move(changes), std::move(done));
+    change_members<coxswainpb::MembersChangeResponse>(changes, std::move(done));
 }
 
 }  // namespace kvstore

@@ -27,19 +27,6 @@ bool is_of_old_cluster(std::string_view key) {
            key == schema::kMetaAlarms;
 }
 
-std::string number(std::int64_t n) {
-    std::string out;
-    base::append_le(&out, n);
-    return out;
-}
-
-std::string encode_position(raft::Position position) {
-    std::string out;
-    base::append_le(&out, position.index.value());
-    base::append_le(&out, position.term.value());
-    return out;
-}
-
 base::Result<Restored> write_database(const RestoreOptions& options, const raft::Config& config) {
     DatabaseDirectory directory(options.directory + "/db", {});
     TRY(auto db, directory.open());
@@ -58,9 +45,11 @@ base::Result<Restored> write_database(const RestoreOptions& options, const raft:
         return base::invalid_argument(fmt::format("--bump-revision {} is too much for revision {}",
                                                   options.bump_revision, out.snapshot.revision));
     out.revision = out.snapshot.revision + options.bump_revision;
-    db->put(schema::kMetaRevision, number(out.revision));
-    if (options.mark_compacted) db->put(schema::kMetaCompacted, number(out.revision));
-    db->put(schema::kMetaApplied, encode_position(kStart));
+    db->put(schema::kMetaRevision, schema::encode_number(out.revision));
+    if (options.mark_compacted)
+        db->put(schema::kMetaCompacted, schema::encode_number(out.revision));
+    db->put(schema::kMetaApplied,
+            schema::encode_applied(kStart.index.value(), kStart.term.value()));
     db->put(schema::kMetaMembership, encode(raft::ConfigEntry{{}, config}));
     db->commit();
     TRY_VOID(db->sync());

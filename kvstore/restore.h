@@ -4,6 +4,7 @@
 // the same log position with the same content and the same membership. Blocking; any thread.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 

@@ -2,14 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "base/bytes.h"
+#include "base/sha256.h"
+#include "kvstore/bolt_file.h"
 #include "kvstore/mvcc/schema.h"
 #include "kvstore/mvcc/snapshot_parser.h"
 
@@ -17,11 +17,8 @@ namespace kvstore {
 namespace {
 
 constexpr std::uint64_t kBlock = 512;
-constexpr std::uint64_t kDigest = 32;
+constexpr std::uint64_t kDigest = base::kSha256Bytes;
 constexpr std::size_t kReadBytes = 1 << 20;
-// Where a bbolt file, and so an etcd snapshot, has its magic number.
-constexpr std::size_t kBoltMagicAt = 16;
-constexpr std::uint32_t kBoltMagic = 0xED0CDAED;
 
 class File {
   public:
@@ -56,26 +53,6 @@ class File {
     int fd_;
 };
 
-class Sha256 {
-  public:
-    Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-        EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
-    }
-    void add(std::string_view bytes) {
-        EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
-    }
-    std::string finish() {
-        std::string out(EVP_MAX_MD_SIZE, '\0');
-        unsigned int length = 0;
-        EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(out.data()), &length);
-        out.resize(length);
-        return out;
-    }
-
-  private:
-    std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
-};
-
 // Counts what goes by.
 class Counting {
   public:
@@ -103,11 +80,6 @@ class Counting {
     base::Status status_;
 };
 
-bool is_bolt(std::string_view head) {
-    return head.size() >= kBoltMagicAt + sizeof kBoltMagic &&
-           base::load_le<std::uint32_t>(head.data() + kBoltMagicAt) == kBoltMagic;
-}
-
 }  // namespace
 
 base::Result<SnapshotSummary> read_snapshot_file(const std::string& path,
@@ -123,13 +95,13 @@ base::Result<SnapshotSummary> read_snapshot_file(const std::string& path,
         },
         kBlock - 1);
     base::Status parsed;
-    Sha256 sha;
+    base::Sha256 sha;
     std::string chunk;
     for (std::uint64_t left = out.bytes > kDigest ? out.bytes - kDigest : 0; left > 0;
          left -= chunk.size()) {
         chunk.resize(std::min<std::uint64_t>(left, kReadBytes));
         TRY_VOID(file.read(&chunk));
-        if (left + kDigest == out.bytes && is_bolt(chunk))
+        if (left + kDigest == out.bytes && BoltFile::is_one(chunk))
             return base::data_loss(
                 path +
                 ": a database of etcd (bbolt), not a snapshot of Coxswain; coxctl import "

@@ -131,20 +131,11 @@ GrpcCall::~GrpcCall() {
 }
 
 void GrpcCall::respond(std::string_view message) {
-    if (closed()) return;
-    answered_ = true;
-    witness_.sent(message.size());
-    witness_.handled(0);
-    exchange_->respond_grpc(share(grpc_frame(message)));
+    respond_frame(grpc_frame(message));
 }
 
 void GrpcCall::respond_frame(std::string frame) {
-    if (closed()) return;
-    answered_ = true;
-    witness_.sent(frame.size() - kGrpcPrefix);
-    witness_.handled(0);
-    grpc_fill_prefix(&frame);
-    exchange_->respond_grpc(share(std::move(frame)));
+    respond_frame(std::move(frame), {});
 }
 
 void GrpcCall::respond_frame(std::string frame, std::vector<SharedBytes> rest) {

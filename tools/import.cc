@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "kvstore/mvcc/schema.h"
 
 namespace tools {
 
@@ -37,7 +38,7 @@ class Pages {
     Pages(StoreSession& session, const std::string& prefix)
         : session_(session),
           key_(prefix.empty() ? std::string(1, '\0') : prefix),
-          end_(prefix_end(prefix)) {}
+          end_(kvstore::schema::prefix_end(prefix)) {}
 
     base::Result<std::vector<mvccpb::KeyValue>> next() {
         std::vector<mvccpb::KeyValue> out;
@@ -181,7 +182,7 @@ class Import {
     base::Result<std::int64_t> count_there() {
         pb::RangeRequest request;
         request.set_key(options_.prefix.empty() ? std::string(1, '\0') : options_.prefix);
-        request.set_range_end(prefix_end(options_.prefix));
+        request.set_range_end(kvstore::schema::prefix_end(options_.prefix));
         request.set_count_only(true);
         TRY(auto response, target_.call<pb::RangeResponse>("/etcdserverpb.KV/Range", request));
         return response.count();

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "kvstore/mvcc/schema.h"
 #include "kvstore/proto/rpc.pb.h"
 #include "tools/blocking.h"
 #include "tools/store_client.h"
@@ -43,7 +44,7 @@ struct RangeArgs {
     void fill(Request* r) const {
         r->set_key(prefix && key.empty() ? std::string(1, '\0') : key);
         if (prefix)
-            r->set_range_end(prefix_end(key));
+            r->set_range_end(kvstore::schema::prefix_end(key));
         else if (!end.empty())
             r->set_range_end(end);
     }

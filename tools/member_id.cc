@@ -1,18 +1,14 @@
 #include "tools/member_id.h"
 
-#include <openssl/evp.h>
-
 #include <string>
 
 #include "base/bytes.h"
+#include "base/sha256.h"
 
 namespace tools {
 
 std::uint64_t stable_id(std::string_view text) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha256(), nullptr);
-    const auto id = base::load_le<std::uint64_t>(reinterpret_cast<const char*>(digest));
+    const auto id = base::load_le<std::uint64_t>(base::sha256(text).data());
     return id == 0 ? 1 : id;
 }
 

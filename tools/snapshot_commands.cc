@@ -37,17 +37,7 @@ struct RestoreFlags {
     bool mark_compacted = false;
 };
 
-base::Status write_all(int fd, std::string_view bytes) {
-    while (!bytes.empty()) {
-        const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return base::errno_error(errno, "write the snapshot");
-        bytes.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return {};
-}
-
-base::Task<void> receive(base::Loop* loop, Target t, int fd) {
+base::Task<void> receive(base::Loop* loop, Target t, int fd, std::string path) {
     net::GrpcChannel channel(*loop, t.channel());
     CO_TRY(auto stream, co_await channel.open("/etcdserverpb.Maintenance/Snapshot", call_timeout(),
                                               t.metadata()));
@@ -60,7 +50,7 @@ base::Task<void> receive(base::Loop* loop, Target t, int fd) {
         pb::SnapshotResponse response;
         if (!response.ParseFromString(*message))
             co_return base::internal_error("the answer cannot be read");
-        CO_TRY_VOID(write_all(fd, response.blob()));
+        CO_TRY_VOID(base::write_all(fd, response.blob(), path));
         received += response.blob().size();
         if (::isatty(2) != 0)
             fmt::print(stderr, "\r{} of {} bytes", received, received + response.remaining_bytes());
@@ -69,22 +59,11 @@ base::Task<void> receive(base::Loop* loop, Target t, int fd) {
     co_return base::Status();
 }
 
-base::Status sync_directory(const fs::path& path) {
-    const std::string name = path.empty() ? "." : path.string();
-    const int fd = ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return base::errno_error(errno, "open " + name);
-    const bool synced = ::fsync(fd) == 0;
-    const int error = errno;
-    ::close(fd);
-    if (!synced) return base::errno_error(error, "sync " + name);
-    return {};
-}
-
 base::Status receive_file(const std::string& path) {
     TRY(const Target t, target());
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) return base::errno_error(errno, "create " + path);
-    auto saved = run_blocking<void>([&](base::Loop& loop) { return receive(&loop, t, fd); });
+    auto saved = run_blocking<void>([&](base::Loop& loop) { return receive(&loop, t, fd, path); });
     if (saved && ::fsync(fd) != 0) saved = base::errno_error(errno, "sync " + path);
     if (::close(fd) != 0 && saved) saved = base::errno_error(errno, "close " + path);
     return saved;
@@ -121,7 +100,7 @@ base::Status save(const std::string& path) {
     }
     if (::rename(part.c_str(), path.c_str()) != 0)
         return base::errno_error(errno, "rename " + part);
-    TRY_VOID(sync_directory(fs::path(path).parent_path()));
+    TRY_VOID(base::sync_directory(fs::path(path).parent_path()));
     fmt::print("saved {}\n", path);
     return {};
 }
@@ -234,11 +213,11 @@ base::Status restore(const RestoreFlags& flags) {
         fs::remove_all(part, ec);
         return made;
     }
-    TRY_VOID(sync_directory(part));
+    TRY_VOID(base::sync_directory(part));
     // An empty directory gives way.
     if (::rename(part.c_str(), place.c_str()) != 0)
         return base::errno_error(errno, "rename " + part + " to " + place.string());
-    TRY_VOID(sync_directory(place.parent_path()));
+    TRY_VOID(base::sync_directory(place.parent_path()));
     if (as_json())
         return print_json(
                    json::object{{"cluster", fmt::format("{:x}", restored.cluster_id)},

@@ -116,15 +116,6 @@ base::Result<Target> target() {
     return *found;
 }
 
-std::string prefix_end(std::string prefix) {
-    while (!prefix.empty()) {
-        if (static_cast<unsigned char>(prefix.back()) < 0xFF)
-            return prefix.back() = static_cast<char>(prefix.back() + 1), prefix;
-        prefix.pop_back();
-    }
-    return std::string(1, '\0');
-}
-
 bool as_json() {
     return common.format == "json";
 }

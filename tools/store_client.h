@@ -55,8 +55,6 @@ base::Result<Response> call(const char* path, const Request& request) {
     return call_at<Response>(t, path, request);
 }
 
-// The end of the range of what begins with a prefix.
-std::string prefix_end(std::string prefix);
 void print_json(const boost::json::value& value);
 // Leases go by their id in hexadecimal, as etcdctl shows them.
 base::Result<std::int64_t> lease_id(const std::string& text);

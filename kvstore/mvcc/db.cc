@@ -43,8 +43,6 @@ base::Error to_error(const leveldb::Status& status, std::string_view what) {
     return base::internal_error(message);
 }
 
-}  // namespace
-
 // What a file holds, up to where it counts.
 class Contents final : public leveldb::SequentialFile {
   public:
@@ -65,6 +63,8 @@ class Contents final : public leveldb::SequentialFile {
     std::string bytes_;
     std::size_t at_ = 0;
 };
+
+}  // namespace
 
 // LevelDB closes a write-ahead log without sync when its memtable is full; until that memtable is
 // compacted the log is the only copy, and a later synced write covers only the newer log. This Env
@@ -101,19 +101,6 @@ class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
         return leveldb::Status::OK();
     }
 
-    leveldb::Status sync_closed() {
-        std::vector<std::unique_ptr<leveldb::WritableFile>> files;
-        {
-            std::lock_guard lock(mutex_);
-            files.swap(closed_);
-        }
-        for (auto& file : files) {
-            if (auto status = file->Sync(); !status.ok()) return status;
-            if (auto status = file->Close(); !status.ok()) return status;
-        }
-        return leveldb::Status::OK();
-    }
-
   private:
     class Log final : public leveldb::WritableFile {
       public:
@@ -145,6 +132,19 @@ class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
         std::unique_ptr<leveldb::WritableFile> file_;
         bool synced_ = true;
     };
+
+    leveldb::Status sync_closed() {
+        std::vector<std::unique_ptr<leveldb::WritableFile>> files;
+        {
+            std::lock_guard lock(mutex_);
+            files.swap(closed_);
+        }
+        for (auto& file : files) {
+            if (auto status = file->Sync(); !status.ok()) return status;
+            if (auto status = file->Close(); !status.ok()) return status;
+        }
+        return leveldb::Status::OK();
+    }
 
     LevelFiles left_;
     std::mutex mutex_;
@@ -336,10 +336,8 @@ void Database::commit() {
 base::Status Database::sync() {
     if (base::planted(base::PlantedBug::kCompactUnsynced)) return {};
     before_waiting();
-    if (auto status = env_->sync_closed(); !status.ok())
-        return to_error(status, "sync " + options_.directory);
-    // A synced write syncs the current log up to and with itself; an empty batch is enough to carry
-    // it.
+    // A synced write syncs the logs before, then the current one up to and with itself; an empty
+    // batch is enough to carry it.
     leveldb::WriteOptions options;
     options.sync = true;
     leveldb::WriteBatch empty;

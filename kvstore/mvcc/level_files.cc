@@ -112,7 +112,7 @@ std::size_t LevelFiles::catalogue(std::string_view bytes) {
     std::string edit;
     while (records.next(&edit))
         if (const auto sequence = last_sequence_in(edit)) last_sequence_ = sequence;
-    // A block begins with a record: look for a good one in any block behind, and in this one.
+    // Torn is only the last one: is there a good one anywhere behind?
     for (std::size_t at = records.end() + 1; at + kHeader <= bytes.size(); ++at)
         if (Records(bytes, at).next(&edit)) return bytes.size();
     return records.end();

@@ -24,6 +24,19 @@ void append_escaped(std::string* out, std::string_view key) {
     out->push_back('\x01');
 }
 
+std::string encode_number(std::int64_t number) {
+    std::string out;
+    base::append_le(&out, number);
+    return out;
+}
+
+std::string encode_applied(std::uint64_t index, std::uint64_t term) {
+    std::string out;
+    base::append_le(&out, index);
+    base::append_le(&out, term);
+    return out;
+}
+
 std::string current_key(std::string_view key) {
     return prefixed(kCurrent, key);
 }
@@ -119,6 +132,17 @@ KeyInterval KeyInterval::of(std::string_view key, std::string_view range_end) {
 bool KeyInterval::contains(std::string_view key) const {
     if (single) return key == begin;
     return key >= begin && (unbounded || key < end);
+}
+
+std::string prefix_end(std::string prefix) {
+    while (!prefix.empty()) {
+        if (static_cast<unsigned char>(prefix.back()) != 0xFF) {
+            ++prefix.back();
+            return prefix;
+        }
+        prefix.pop_back();
+    }
+    return std::string(1, '\0');
 }
 
 }  // namespace kvstore::schema

@@ -40,6 +40,10 @@ inline constexpr std::string_view kMetaKeys = "mkeys";
 // A serialized AlarmResponse: the alarms that are raised.
 inline constexpr std::string_view kMetaAlarms = "malarms";
 
+// Values of `m` keys.
+std::string encode_number(std::int64_t number);
+std::string encode_applied(std::uint64_t index, std::uint64_t term);
+
 std::string current_key(std::string_view key);
 // All versions of `key` in history start with this.
 std::string history_prefix(std::string_view key);
@@ -81,5 +85,8 @@ struct KeyInterval {
     bool contains(std::string_view key) const;
     bool empty() const { return !single && !unbounded && end <= begin; }
 };
+
+// The end of the interval of all keys that begin with `prefix`.
+std::string prefix_end(std::string prefix);
 
 }  // namespace kvstore::schema

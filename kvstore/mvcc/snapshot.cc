@@ -136,7 +136,7 @@ base::Status DatabaseDirectory::Installer::seal() {
 }
 
 base::Status DatabaseDirectory::Installer::finish() {
-    if (db_ != nullptr) TRY_VOID(seal());
+    CHECK(db_ == nullptr, "seal() comes first");
     TRY_VOID(owner_.files_.write_atomic(owner_.directory_ + std::string(kCurrentFile),
                                         std::to_string(generation_) + "\n"));
     finished_ = true;

@@ -54,8 +54,8 @@ class DatabaseDirectory {
         base::Status add(std::string_view chunk);
         // Checks that the stream is whole and makes it durable.
         base::Status seal();
-        // Seals it, if that is not done, and puts the new generation in use. The old database must
-        // be closed before open() is called again.
+        // Once it is sealed: puts the new generation in use. The old database must be closed before
+        // open() is called again.
         base::Status finish();
 
       private:

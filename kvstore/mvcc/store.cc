@@ -22,9 +22,14 @@ std::int64_t load_i64(const Database& db, std::string_view key, std::int64_t oth
 }
 
 void save_i64(Database& db, std::string_view key, std::int64_t v) {
-    std::string bytes;
-    base::append_le(&bytes, v);
-    db.put(key, bytes);
+    db.put(key, schema::encode_number(v));
+}
+
+// Zeros when there is no such lease.
+LeaseRecord lease_record(const Database& db, std::int64_t id) {
+    LeaseRecord out;
+    if (const auto bytes = db.get(schema::lease_key(id))) CHECK(out.ParseFromString(*bytes));
+    return out;
 }
 
 }  // namespace
@@ -268,19 +273,11 @@ bool MvccStore::lease_exists(std::int64_t id) const {
 }
 
 std::int64_t MvccStore::lease_ttl(std::int64_t id) const {
-    auto bytes = db_->get(schema::lease_key(id));
-    LeaseRecord record;
-    if (!bytes) return 0;
-    CHECK(record.ParseFromString(*bytes));
-    return record.ttl_seconds();
+    return lease_record(*db_, id).ttl_seconds();
 }
 
 std::int64_t MvccStore::lease_remaining(std::int64_t id) const {
-    auto bytes = db_->get(schema::lease_key(id));
-    LeaseRecord record;
-    if (!bytes) return 0;
-    CHECK(record.ParseFromString(*bytes));
-    return record.remaining_seconds();
+    return lease_record(*db_, id).remaining_seconds();
 }
 
 std::vector<std::string> MvccStore::lease_keys(std::int64_t id) const {

@@ -1,8 +1,10 @@
 #pragma once
-// The inside of a replica. replica.cc: opening, the pump that carries out the core's effects,
-// timers, the public methods. apply.cc: committed entries, waiters. snapshots.cc: streams in and
-// out, compaction. Nothing outside kvstore/replica includes this.
+// The inside of a replica. opening.cc: from disk to a running core. replica.cc: the pump that
+// carries out the core's effects, timers, the public methods. apply.cc: committed entries, waiters.
+// snapshots.cc: streams in and out, compaction. Nothing outside kvstore/replica includes this.
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <vector>
@@ -39,7 +41,7 @@ struct Replica::Impl final : raft::PeerHandler {
     Impl(ReplicaOptions o, StateMachine& m, Environment e);
     ~Impl() override;
 
-    // --- opening (replica.cc)
+    // --- opening (opening.cc)
     base::Status open();
     base::Status reconcile(raft::WalRecovered* recovered);
     base::Status rebuild_log(raft::WalRecovered* recovered, const std::string& damage);
@@ -63,6 +65,10 @@ struct Replica::Impl final : raft::PeerHandler {
     void announce_role();
     void update_peers();
     base::Millis now() const { return env.clock->now(); }
+    // At least one.
+    std::uint32_t ticks_of(base::Millis span) const {
+        return static_cast<std::uint32_t>(std::max<std::int64_t>(1, span / options.tick));
+    }
     void later(base::UniqueFunction<void()> f);
 
     // --- requests (replica.cc)
@@ -73,6 +79,9 @@ struct Replica::Impl final : raft::PeerHandler {
     void try_change(std::uint64_t sequence);
     void rejected(const raft::Effects::Rejected& r);
     void lost_changes_before(raft::Term term);
+    // Takes the chosen ones out; their callers are to be answered.
+    std::vector<MembersCallback> take_changes(
+        const std::function<bool(const PendingChange&)>& chosen);
     void fail_all(const base::Error& error);
 
     // --- applying (apply.cc)

@@ -112,16 +112,7 @@ void Replica::Impl::installed(raft::Effects effects) {
     // Whether what we had sent is part of it cannot be told.
     for (auto& done : proposals.take_sent())
         done(errors::timeout_leader_failed());
-    std::vector<MembersCallback> open_changes;
-    for (auto it = changes.begin(); it != changes.end();) {
-        if (it->second.waiting) {
-            ++it;
-            continue;
-        }
-        open_changes.push_back(std::move(it->second.done));
-        it = changes.erase(it);
-    }
-    for (auto& done : open_changes)
+    for (auto& done : take_changes([](const PendingChange& c) { return !c.waiting; }))
         done(errors::timeout_leader_failed());
     applied_term = std::max(applied_term, position.term);
     wal->reset(position, effects.install->config, nullptr);

@@ -52,7 +52,7 @@ class SnapshotWriter {
     virtual ~SnapshotWriter() = default;
     virtual base::Status write(std::string_view chunk) = 0;
     // Once all is written: whether it is a whole and undamaged copy, which is durable now.
-    virtual base::Status seal() { return {}; }
+    virtual base::Status seal() = 0;
     // Replaces the state by the sealed copy, whole or not at all even if the process dies in the
     // middle, durable when it returns. applied() is the snapshot's position from here on. The
     // process cannot go on after an error.

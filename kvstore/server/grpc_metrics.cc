@@ -1,6 +1,9 @@
 // The store's calls in the metrics that etcd's dashboards read: grpc_server_… and
 // etcd_network_client_grpc_….
 
+#include <google/protobuf/descriptor.h>
+
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <deque>
@@ -22,15 +25,14 @@ std::string code_label(int code) {
     return std::string(base::code_name(static_cast<base::Code>(code)));
 }
 
-// All other methods are unary.
+// By the services' definitions; "/package.Service/Method" is a path.
 const char* type_of(std::string_view path) {
-    if (path == "/etcdserverpb.Watch/Watch" || path == "/etcdserverpb.Lease/LeaseKeepAlive")
-        return "bidi_stream";
-    for (const std::string_view stream :
-         {"/etcdserverpb.KV/RangeStream", "/etcdserverpb.Maintenance/Snapshot",
-          "/v3electionpb.Election/Observe", "/grpc.health.v1.Health/Watch"})
-        if (path == stream) return "server_stream";
-    return "unary";
+    std::string name(path.substr(1));
+    std::replace(name.begin(), name.end(), '/', '.');
+    const auto* method = google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
+    CHECK(method != nullptr, "{} is in no .proto file", path);
+    if (!method->server_streaming()) return "unary";
+    return method->client_streaming() ? "bidi_stream" : "server_stream";
 }
 
 class GrpcMetrics final : public net::GrpcObserver {

@@ -46,18 +46,10 @@ Asked parse(std::string_view path) {
     return {};
 }
 
-// The values of a query's parameter; "" for one without "=".
 std::vector<std::string> values(std::string_view query, std::string_view name) {
     std::vector<std::string> out;
-    while (!query.empty()) {
-        const auto end = std::min(query.find('&'), query.size());
-        const std::string_view part = query.substr(0, end);
-        query.remove_prefix(std::min(end + 1, query.size()));
-        const auto equals = std::min(part.find('='), part.size());
-        if (part.substr(0, equals) != name) continue;
-        const auto decoded = net::percent_decode(part.substr(std::min(equals + 1, part.size())));
-        out.push_back(decoded ? *decoded : std::string());
-    }
+    for (auto& [key, value] : net::parse_query(query))
+        if (key == name) out.push_back(std::move(value));
     return out;
 }
 

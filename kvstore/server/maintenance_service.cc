@@ -1,10 +1,11 @@
 // The Maintenance service; a snapshot is spooled and streamed.
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "kvstore/server/etcd_service.h"
 #include "kvstore/server/grpc_methods.h"
 
@@ -29,18 +30,11 @@ base::Status spool_snapshot(SnapshotReader& reader, const std::string& directory
     spool->fd = ::mkostemp(path.data(), O_CLOEXEC);
     if (spool->fd < 0) return base::errno_error(errno, "create " + path);
     ::unlink(path.c_str());
-    std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> sha(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-    EVP_DigestInit_ex(sha.get(), EVP_sha256(), nullptr);
+    base::Sha256 sha;
     auto write = [&](std::string_view bytes) -> base::Status {
-        EVP_DigestUpdate(sha.get(), bytes.data(), bytes.size());
-        while (!bytes.empty()) {
-            const ssize_t n = ::write(spool->fd, bytes.data(), bytes.size());
-            if (n < 0 && errno == EINTR) continue;
-            if (n < 0) return base::errno_error(errno, "write the snapshot's spool file");
-            bytes.remove_prefix(static_cast<std::size_t>(n));
-            spool->size += n;
-        }
-        return {};
+        sha.add(bytes);
+        spool->size += static_cast<std::int64_t>(bytes.size());
+        return base::write_all(spool->fd, bytes, path);
     };
     for (;;) {
         TRY(const std::string chunk, reader.next(256 << 10));
@@ -50,13 +44,9 @@ base::Status spool_snapshot(SnapshotReader& reader, const std::string& directory
     constexpr std::int64_t kBlock = 512;
     TRY_VOID(write(
         std::string(static_cast<std::size_t>((kBlock - spool->size % kBlock) % kBlock), '\0')));
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    EVP_DigestFinal_ex(sha.get(), digest, &length);
-    if (::write(spool->fd, digest, length) != static_cast<ssize_t>(length))
-        return base::errno_error(errno, "write the snapshot's spool file");
-    spool->size += length;
-    return {};
+    const std::string digest = sha.finish();
+    spool->size += static_cast<std::int64_t>(digest.size());
+    return base::write_all(spool->fd, digest, path);
 }
 
 base::Awaitable<void> snapshot(Node* node, std::shared_ptr<Gate> gate, EtcdServiceOptions options,

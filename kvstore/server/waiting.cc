@@ -4,6 +4,7 @@
 
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/record.h"
+#include "kvstore/mvcc/schema.h"
 
 namespace kvstore {
 
@@ -13,21 +14,10 @@ namespace {
 
 constexpr std::int64_t kDefaultTtl = 60;
 
-std::string prefix_end(std::string key) {
-    while (!key.empty()) {
-        if (static_cast<unsigned char>(key.back()) != 0xFF) {
-            ++key.back();
-            return key;
-        }
-        key.pop_back();
-    }
-    return std::string(1, '\0');
-}
-
 pb::RangeRequest under(const std::string& name) {
     pb::RangeRequest r;
     r.set_key(name + "/");
-    r.set_range_end(prefix_end(name + "/"));
+    r.set_range_end(schema::prefix_end(name + "/"));
     r.set_sort_target(pb::RangeRequest::CREATE);
     r.set_limit(1);
     return r;

@@ -271,6 +271,7 @@ class Core {
 
     // read.cc
     void handle_read_index(const Message& m);
+    Reject take_read(NodeId from, std::uint64_t context);
     void add_read(PendingRead read);
     void answer_read(NodeId from, std::uint64_t context, Index index);
     void start_read_round();

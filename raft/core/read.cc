@@ -12,17 +12,7 @@ constexpr std::uint64_t kMaxRounds = 4;
 }  // namespace
 
 Reject Core::read_index(std::uint64_t context) {
-    if (role_ == Role::kLeader) {
-        if (holds_lease()) {
-            ++counters_.reads;
-            ++counters_.lease_reads;
-            answer_read(options_.id, context, log_.commit());
-            return Reject::kNone;
-        }
-        if (reads_.size() + early_reads_.size() >= options_.max_pending_reads) return Reject::kBusy;
-        add_read({options_.id, context, {}, 0});
-        return Reject::kNone;
-    }
+    if (role_ == Role::kLeader) return take_read(options_.id, context);
     if (leader_ == kNobody) return Reject::kNotLeader;
     Message m = make(MessageType::kReadIndex, leader_);
     m.context = context;
@@ -31,14 +21,19 @@ Reject Core::read_index(std::uint64_t context) {
 }
 
 void Core::handle_read_index(const Message& m) {
-    if (role_ != Role::kLeader) return;
+    if (role_ == Role::kLeader) take_read(m.from, m.context);
+}
+
+Reject Core::take_read(NodeId from, std::uint64_t context) {
     if (holds_lease()) {
         ++counters_.reads;
         ++counters_.lease_reads;
-        return answer_read(m.from, m.context, log_.commit());
+        answer_read(from, context, log_.commit());
+        return Reject::kNone;
     }
-    if (reads_.size() + early_reads_.size() >= options_.max_pending_reads) return;
-    add_read({m.from, m.context, {}, 0});
+    if (reads_.size() + early_reads_.size() >= options_.max_pending_reads) return Reject::kBusy;
+    add_read({from, context, {}, 0});
+    return Reject::kNone;
 }
 
 void Core::answer_read(NodeId from, std::uint64_t context, Index index) {

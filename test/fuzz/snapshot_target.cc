@@ -84,6 +84,7 @@ void run(std::string_view input) {
     base::Status status;
     for (std::size_t at = 0; status && at < stream.size(); at += 100)
         status = (*writer)->write(std::string_view(stream).substr(at, 100));
+    if (status) status = (*writer)->seal();
     if (status) status = (*writer)->finish();
     if (!status) {
         if (m->applied().index == raft::Index(1)) CHECK(m->store().revision() == 2);

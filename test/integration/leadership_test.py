@@ -1,65 +1,30 @@
 #!/usr/bin/env python3
 """Who leads and what survives it: priority, leases, a paused leader, lease reads, and all members exchanged in one step.
 Three stores of their own, in clear text; then three others."""
-import atexit
 import json
-import os
-import shutil
 import signal
-import subprocess
-import tempfile
-import threading
 import time
 
-from harness import COXCTL, COXSWAIN, Failure, contains, equal, eventually, free_port, main, run
-
-root = tempfile.mkdtemp(prefix="coxswain-test-")
-
-
-class Store:
-    def __init__(self, name):
-        self.name = name
-        self.peer, self.client = (f"127.0.0.1:{free_port()}" for _ in range(2))
-        self.process = None
-        self.flags = []
-
-    def start(self, *flags):
-        self.flags = flags or self.flags
-        self.log = open(f"{root}/{self.name}.log", "a")
-        self.process = subprocess.Popen(
-            [COXSWAIN, "store", "--insecure", "--name", self.name, "--data-dir", f"{root}/{self.name}", "--listen-peer", self.peer,
-             "--listen-client", self.client, "--read-mode", "lease", "--lease-checkpoint-interval", "1", "--max-learners", "3",
-             "--leader-priority", "7" if self.name == "m1" else "0", *self.flags], stdout=self.log, stderr=self.log)
-
-    def signal(self, number):
-        self.process.send_signal(number)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
+import stores
+from harness import COXCTL, Failure, contains, equal, eventually, main, run
+from stores import Load, Store, hashes, initial_cluster
 
 
-olds = [Store(f"m{i}") for i in range(3)]
-news = [Store(f"n{i}") for i in range(3)]
+def store(name):
+    return Store(name, "--read-mode", "lease", "--lease-checkpoint-interval", "1", "--max-learners", "3", "--leader-priority", "7" if name == "m1" else "0")
+
+
+olds = [store(f"m{i}") for i in range(3)]
+news = [store(f"n{i}") for i in range(3)]
 living = list(olds)
 
 
-@atexit.register
-def clean():
-    for s in olds + news:
-        if s.process and s.process.poll() is None:
-            s.signal(signal.SIGCONT)
-            s.kill()
-    if "KEEP" not in os.environ:
-        shutil.rmtree(root, ignore_errors=True)
-
-
 def endpoints(without=None):
-    return ",".join("http://" + s.client for s in living if s is not without)
+    return stores.endpoints([s for s in living if s is not without])
 
 
 def etcdctl(*args, at=None, **kw):
-    return run("etcdctl", "--endpoints", at or endpoints(), "--command-timeout", "4s", *args, env={"ETCDCTL_API": "3"}, **kw)
+    return stores.etcdctl(at or endpoints(), "--command-timeout", "4s", *args, **kw)
 
 
 def coxctl(*args, **kw):
@@ -72,8 +37,7 @@ def members():
 
 def leader(among=None):
     for s in among or living:
-        code, out = run("etcdctl", "--endpoints", "http://" + s.client, "--command-timeout", "1s", "endpoint", "status", "-w", "json",
-                        env={"ETCDCTL_API": "3"}, check=False)
+        code, out = s.etcdctl("--command-timeout", "1s", "endpoint", "status", "-w", "json", check=False)
         if code == 0 and out.startswith("["):
             status = json.loads(out)[0]["Status"]
             if status["leader"] == status["header"]["member_id"]:
@@ -82,9 +46,9 @@ def leader(among=None):
 
 
 def start():
-    everyone = ",".join(f"{s.name}=http://{s.peer}" for s in olds)
     for s in olds:
-        s.start("--initial-cluster", everyone)
+        s.flags += ("--initial-cluster", initial_cluster(olds))
+        s.start()
     eventually("the members publish themselves", lambda: len(members()) == 3 and all(m["client_urls"] for m in members()))
 
 
@@ -144,7 +108,7 @@ def a_paused_leader_neither_revokes_nor_reads_from_memory():
     for turn in range(2):
         etcdctl("put", "turn", f"before {turn}")
         old = eventually("somebody leads", leader)
-        old.signal(signal.SIGSTOP)
+        old.process.send_signal(signal.SIGSTOP)
         try:
             new_leader_instead_of(old)
             rest = endpoints(without=old)
@@ -154,7 +118,7 @@ def a_paused_leader_neither_revokes_nor_reads_from_memory():
                 renew(lease, 6, rest)
                 time.sleep(0.5)
         finally:
-            old.signal(signal.SIGCONT)
+            old.process.send_signal(signal.SIGCONT)
         code, out = etcdctl("get", "turn", "--print-value-only", at="http://" + old.client, check=False)
         if code == 0:
             equal(out, f"after {turn}\n", "a read at the member that was paused")
@@ -165,26 +129,8 @@ def a_paused_leader_neither_revokes_nor_reads_from_memory():
     equal(etcdctl("get", "held", "--print-value-only"), "yes\n", "a key of a lease that was renewed")
 
 
-class Load(threading.Thread):
-    """Puts one after the other; a put that fails is tried again for ten seconds, as clients do."""
-
-    def __init__(self):
-        super().__init__()
-        self.done = 0
-        self.failed = None
-        self.ended = False
-
-    def run(self):
-        while not self.ended and not self.failed:
-            try:
-                eventually("a put", lambda: coxctl("put", f"load/{self.done:06}", str(self.done), timeout=20) == "OK\n", seconds=10)
-                self.done += 1
-            except Exception as e:  # noqa: BLE001
-                self.failed = e
-
-
 def all_members_are_exchanged_in_one_step_under_load():
-    load = Load()
+    load = Load(lambda: living)
     load.start()
     try:
         ids = []
@@ -207,13 +153,9 @@ def all_members_are_exchanged_in_one_step_under_load():
         for s in olds:
             eventually(f"{s.name} ends by itself", lambda s=s: s.process.poll() is not None)
     finally:
-        load.ended = True
-        load.join()
-    if load.failed:
-        raise Failure(f"after {load.done} puts: {load.failed}")
-    keys = etcdctl("get", "--prefix", "load/", "--keys-only").split()
-    equal(keys, [f"load/{i:06}" for i in range(load.done)])
-    eventually("the hashes agree", lambda: len({(m["hash"], m["revision"]) for m in json.loads(coxctl("hash", "-o", "json"))["members"]}) == 1)
+        load.end()
+    load.held()
+    eventually("the hashes agree", lambda: len(hashes(living)) == 1)
 
 
 if __name__ == "__main__":

@@ -1,56 +1,18 @@
 #!/usr/bin/env python3
 """All members of a running cluster are replaced, one by one, while it is written to; stores of their own, in clear text."""
-import atexit
 import json
-import os
-import shutil
-import subprocess
-import tempfile
-import threading
 
-from harness import COXCTL, COXSWAIN, Failure, contains, equal, eventually, free_port, main, run
+import stores
+from harness import COXCTL, COXSWAIN, contains, equal, eventually, free_port, main, run
+from stores import Load, Store, hashes, initial_cluster, root
 
-root = tempfile.mkdtemp(prefix="coxswain-test-")
-
-
-class Store:
-    def __init__(self, name):
-        self.name = name
-        self.peer, self.client = (f"127.0.0.1:{free_port()}" for _ in range(2))
-        self.process = None
-
-    def start(self, *flags):
-        self.log = open(f"{root}/{self.name}.log", "a")
-        self.process = subprocess.Popen(
-            [COXSWAIN, "store", "--insecure", "--name", self.name, "--data-dir", f"{root}/{self.name}", "--listen-peer", self.peer,
-             "--listen-client", self.client, *flags], stdout=self.log, stderr=self.log)
-
-    def said(self):
-        return open(f"{root}/{self.name}.log").read()
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(20)
-
-
-stores = [Store(f"m{i}") for i in range(3)]
+olds = [Store(f"m{i}") for i in range(3)]
 news = [Store(f"n{i}") for i in range(3)]
-living = list(stores)
-
-
-@atexit.register
-def clean():
-    for s in stores + news:
-        if s.process and s.process.poll() is None:
-            s.process.kill()
-            s.process.wait()
-    if "KEEP" not in os.environ:
-        shutil.rmtree(root, ignore_errors=True)
+living = list(olds)
 
 
 def endpoints():
-    return ",".join("http://" + s.client for s in living)
+    return stores.endpoints(living)
 
 
 def coxctl(*args, **kw):
@@ -58,7 +20,7 @@ def coxctl(*args, **kw):
 
 
 def etcdctl(*args, **kw):
-    return run("etcdctl", "--endpoints", endpoints(), *args, env={"ETCDCTL_API": "3"}, **kw)
+    return stores.etcdctl(endpoints(), *args, **kw)
 
 
 def members():
@@ -66,51 +28,32 @@ def members():
 
 
 def start():
-    everyone = ",".join(f"{s.name}=http://{s.peer}" for s in stores)
-    for s in stores:
-        s.start("--initial-cluster", everyone)
+    for s in olds:
+        s.start("--initial-cluster", initial_cluster(olds))
     eventually("the members publish themselves", lambda: len(members()) == 3 and all(m["client_urls"] for m in members()))
 
 
 def refusals_in_etcds_words():
-    for args, text in [(("member", "add", "x", "--peer-urls", "http://" + stores[0].peer), "Peer URLs already exists"),
+    for args, text in [(("member", "add", "x", "--peer-urls", "http://" + olds[0].peer), "Peer URLs already exists"),
                        (("member", "remove", "1234"), "member not found"),
                        (("member", "promote", members()[0]["id"]), "can only promote a learner member"),
-                       (("member", "update", members()[0]["id"], "--peer-urls", "http://" + stores[0].peer + ",http://" + stores[1].peer),
+                       (("member", "update", members()[0]["id"], "--peer-urls", "http://" + olds[0].peer + ",http://" + olds[1].peer),
                         "Peer URLs already exists")]:
         code, out = etcdctl(*args, check=False)
         equal(code != 0, True, args)
         contains(out, text)
     code, out = run(COXSWAIN, "store", "--insecure", "--name", "no", "--data-dir", f"{root}/no", "--listen-peer",
-                    f"127.0.0.1:{free_port()}", "--join", "http://" + stores[0].client, check=False)
+                    f"127.0.0.1:{free_port()}", "--join", "http://" + olds[0].client, check=False)
     equal(code, 1)
     contains(out, "has no member with the peer URL")
 
 
-class Load(threading.Thread):
-    """Puts one after the other; a put that fails is tried again for ten seconds, as clients do."""
-
-    def __init__(self):
-        super().__init__()
-        self.done = 0
-        self.failed = None
-        self.ended = False
-
-    def run(self):
-        while not self.ended and not self.failed:
-            try:
-                eventually("a put", lambda: coxctl("put", f"load/{self.done:06}", str(self.done), timeout=20) == "OK\n", seconds=10)
-                self.done += 1
-            except Exception as e:  # noqa: BLE001
-                self.failed = e
-
-
-load = Load()
+load = Load(lambda: living)
 
 
 def all_members_are_replaced_under_load():
     load.start()
-    for old, new in zip(stores, news):
+    for old, new in zip(olds, news):
         learner = new is not news[0]
         added = json.loads(coxctl("member", "add", "--peer-urls", "http://" + new.peer, *(["--learner"] if learner else []), "-o", "json"))
         new.start("--join", endpoints())
@@ -129,17 +72,13 @@ def all_members_are_replaced_under_load():
         eventually(f"{old.name} ends by itself", lambda: old.process.poll() is not None)
         equal(old.process.returncode, 0, "its exit code")
         contains(old.said(), "this member was removed from the cluster")
-    load.ended = True
-    load.join()
-    if load.failed:
-        raise Failure(f"after {load.done} puts: {load.failed}")
+    load.end()
     equal(sorted(m["name"] for m in members()), ["n0", "n1", "n2"])
 
 
 def nothing_is_lost_and_all_agree():
-    keys = etcdctl("get", "--prefix", "load/", "--keys-only").split()
-    equal(keys, [f"load/{i:06}" for i in range(load.done)])
-    eventually("the hashes agree", lambda: len({(m["hash"], m["revision"]) for m in json.loads(coxctl("hash", "-o", "json"))["members"]}) == 1)
+    load.held()
+    eventually("the hashes agree", lambda: len(hashes(living)) == 1)
 
 
 def a_member_that_joined_restarts_from_its_own_directory():
@@ -150,7 +89,7 @@ def a_member_that_joined_restarts_from_its_own_directory():
 
 
 def a_removed_member_does_not_start_again():
-    old = stores[0]
+    old = olds[0]
     old.start()
     equal(old.process.wait(20), 1)
     contains(old.said(), "this member was removed from the cluster; a new one needs an empty --data-dir")

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 
@@ -68,6 +69,10 @@ class Server:
         self.process.terminate()
         self.process.wait(30)
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
 
 class Store(Server):
     def __init__(self, name, *flags):
@@ -96,6 +101,34 @@ class Etcd(Server):
                               "--advertise-client-urls", "http://" + self.client, "--log-level", "error",
                               *(flags or ("--initial-cluster", f"{self.name}=http://{self.peer}")), *self.flags], self.name + ".log")
         return self
+
+
+class Load(threading.Thread):
+    """Puts one key after the other; a put that fails is tried again for ten seconds, as clients do. `members`: who is asked, at each put anew."""
+
+    def __init__(self, members):
+        super().__init__()
+        self.members, self.done, self.failed, self.ended = members, 0, None, False
+
+    def run(self):
+        while not self.ended and not self.failed:
+            try:
+                eventually("a put", lambda: coxctl("put", f"load/{self.done:06}", str(self.done), "--endpoints", endpoints(self.members()), timeout=20) == "OK\n",
+                           seconds=10)
+                self.done += 1
+            except Exception as e:  # noqa: BLE001
+                self.failed = e
+
+    def end(self):
+        self.ended = True
+        self.join()
+
+    def held(self):
+        """That it never failed, and nothing of it is lost."""
+        if self.failed:
+            raise Failure(f"after {self.done} puts: {self.failed}")
+        keys = etcdctl(endpoints(self.members()), "get", "--prefix", "load/", "--keys-only").split()
+        equal(keys, [f"load/{i:06}" for i in range(self.done)])
 
 
 def initial_cluster(members):

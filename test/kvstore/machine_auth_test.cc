@@ -113,6 +113,7 @@ TEST_F(MachineAuth, ASnapshotCarriesUsersToAFreshMember) {
         if (chunk->empty()) break;
         ASSERT_TRUE((*writer)->write(*chunk));
     }
+    ASSERT_TRUE((*writer)->seal());
     ASSERT_TRUE((*writer)->finish());
     EXPECT_TRUE(to->auth().enabled());
     EXPECT_EQ(to->auth().revision(), from->auth().revision());

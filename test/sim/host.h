@@ -35,7 +35,6 @@ class Host {
         std::uint64_t keep_entries = 0;
         bool lease_reads = false;
     };
-    // `died(host, power)` is told that the process must end, and whether with the power.
     Host(World& world, SimNet& net, Journal& journal, Options options);
     ~Host();
     Host(const Host&) = delete;

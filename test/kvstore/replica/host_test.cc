@@ -74,6 +74,7 @@ class ListMachine final : public StateMachine {
             bytes_ += chunk;
             return {};
         }
+        base::Status seal() override { return {}; }
         base::Status finish() override {
             machine_.list.clear();
             std::istringstream in(bytes_);
