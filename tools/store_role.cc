@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -28,6 +29,11 @@ constexpr base::Millis kDrain{2000};
 // What a request's message may have beside the request, so that one that is too large is told so.
 constexpr std::size_t kMessageOverhead = 3 << 20;
 constexpr base::Millis kMemberCheck{500};
+constexpr base::Millis kPublishRetry{500};
+// A new leader's address follows its election by an entry or two of the log.
+constexpr base::Millis kAddressRetry{20};
+constexpr int kAddressRetries = 100;
+constexpr std::size_t kMostWaitingForAddress = 1000;
 // How many checks in a row must find this member out: a removal that is not committed may be
 // undone.
 constexpr int kChecksToLeave = 4;
@@ -126,7 +132,7 @@ struct StoreRole::Impl {
         node_options.ask_leader = [this](const kvstore::Member& leader, std::string path,
                                          std::string message, std::string token,
                                          kvstore::Done<std::string> done) {
-            ask(leader, std::move(path), message, token, std::move(done));
+            ask(leader, {std::move(path), std::move(message), std::move(token), std::move(done)});
         };
         if (!is_member() && !host->replica().members().empty())
             return base::Error(base::Code::kFailedPrecondition,
@@ -175,7 +181,8 @@ struct StoreRole::Impl {
             return port.error().with_context("--listen-client " + config.listen_client);
         }
         publish.emplace(loop);
-        publish->every(base::Millis(500), [this] { publish_urls(); });
+        publish->every(kPublishRetry, [this] { publish_urls(); });
+        address.emplace(loop);
         membership.emplace(loop);
         membership->every(kMemberCheck, [this] { check_membership(); });
         return {};
@@ -217,28 +224,61 @@ struct StoreRole::Impl {
         }
     }
 
-    void ask(const kvstore::Member& leader, std::string path, const std::string& message,
-             const std::string& token, kvstore::Done<std::string> done) {
-        if (leader.client_urls.empty())
-            return done(base::unavailable("the leader has not published its address yet"));
+    // A call that is passed on to the leader.
+    struct Ask {
+        std::string path;
+        std::string message;
+        std::string token;
+        kvstore::Done<std::string> done;
+        int retries = 0;
+    };
+
+    void ask(const kvstore::Member& leader, Ask call) {
+        if (!leader.client_urls.empty()) return send(leader, std::move(call));
+        if (waiting_for_address.size() == kMostWaitingForAddress)
+            return call.done(base::unavailable("the leader has not published its address yet"));
+        if (waiting_for_address.empty()) address->every(kAddressRetry, [this] { ask_again(); });
+        waiting_for_address.push_back(std::move(call));
+    }
+
+    void ask_again() {
+        const auto leader = host->replica().leader();
+        const auto members = host->replica().members();
+        const auto m = std::ranges::find(members, leader, &kvstore::Member::id);
+        const bool known = m != members.end() && !m->client_urls.empty();
+        for (Ask& call : std::exchange(waiting_for_address, {})) {
+            if (known)
+                send(*m, std::move(call));
+            else if (++call.retries < kAddressRetries)
+                waiting_for_address.push_back(std::move(call));
+            else
+                call.done(base::unavailable("the leader has not published its address"));
+        }
+        if (waiting_for_address.empty()) address->cancel();
+    }
+
+    void send(const kvstore::Member& leader, Ask call) {
         auto& channel = channels[leader.client_urls.front()];
         if (!channel) {
             auto endpoint = net::Endpoint::parse(leader.client_urls.front());
-            if (!endpoint) return done(endpoint.error());
+            if (!endpoint) return call.done(endpoint.error());
             net::GrpcChannelOptions options;
             options.endpoints = {*endpoint};
             if (!config.insecure) options.tls = config.tls.client();
             channel = std::make_unique<net::GrpcChannel>(loop, std::move(options));
         }
         net::Headers metadata;
-        if (!token.empty()) metadata.add("token", token);
-        channel->call_async(std::move(path), message, base::Millis(5000), metadata,
-                            std::move(done));
+        if (!call.token.empty()) metadata.add("token", call.token);
+        channel->call_async(std::move(call.path), call.message, base::Millis(5000), metadata,
+                            std::move(call.done));
     }
 
     base::Awaitable<void> close() {
         publish.reset();
         membership.reset();
+        address.reset();
+        for (Ask& call : std::exchange(waiting_for_address, {}))
+            call.done(base::unavailable("this member stops"));
         if (server) co_await server->stop(kDrain);
         channels.clear();
         if (host) {
@@ -270,6 +310,8 @@ struct StoreRole::Impl {
     std::map<std::string, std::unique_ptr<net::GrpcChannel>> channels;
     std::optional<base::Timer> publish;
     std::optional<base::Timer> membership;
+    std::optional<base::Timer> address;
+    std::vector<Ask> waiting_for_address;
     std::function<void()> on_removed;
     bool was_member = false;
     int checks_out = 0;
