@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """All of etcdctl 3.4's commands against a Coxswain cluster and, beside it, a stock etcd's: what is deterministic must be the same.
 
-`migrate` is about etcd's version 2 and needs its files: it is left out. `check perf` has a test of its own (check_perf_test.py)."""
+`migrate` is about etcd's version 2 and needs its files: it is left out. `check perf` judges speed: bench/store.py runs it."""
 import contextlib
 import itertools
 import json

@@ -219,7 +219,7 @@ void Cluster::client_txn(Host& host) {
         operation.value = put->value();
     request.add_failure()->mutable_request_range()->set_key(operation.key);
     host.node().txn(
-        std::move(request), [this, call, &host, deletes](base::Result<pb::TxnResponse> result) {
+        std::move(request), [this, call, &host](base::Result<pb::TxnResponse> result) {
             if (!answered(host, call, result)) return;
             auto& o = call->operations[0];
             o.succeeded = result->succeeded();
