@@ -140,6 +140,8 @@ struct H2Session::Callbacks {
     static int send_data(nghttp2_session*, nghttp2_frame*, const std::uint8_t* head,
                          std::size_t length, nghttp2_data_source* source, void* user) {
         H2Session* s = self(user);
+        // nghttp2 would go on for as long as the peer's windows let it.
+        if (s->out_->size() >= s->burst_) return NGHTTP2_ERR_WOULDBLOCK;
         auto* stream = static_cast<H2Stream*>(source->ptr);
         s->out_->append(reinterpret_cast<const char*>(head), 9);
         stream->queued_ -= length;
@@ -254,6 +256,7 @@ base::Status H2Session::receive(std::string_view bytes) {
 
 void H2Session::produce(std::string* out, std::size_t burst) {
     out_ = out;
+    burst_ = burst;
     while (out->size() < burst) {
         const std::uint8_t* data = nullptr;
         const ssize_t n = nghttp2_session_mem_send(session_, &data);

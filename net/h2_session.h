@@ -154,6 +154,7 @@ class H2Session {
 
     nghttp2_session* session_ = nullptr;
     std::string* out_ = nullptr;  // during produce()
+    std::size_t burst_ = 0;
     std::size_t total_queued_ = 0;
     std::size_t open_streams_ = 0;
     std::vector<H2Stream*> all_;  // unordered; each stream knows its place
