@@ -41,7 +41,7 @@ class Database {
         // Neither is owned; null: the operating system's.
         leveldb::Env* env = nullptr;
         Files* files = nullptr;
-        std::size_t write_buffer_bytes = 4 << 20;
+        std::size_t write_buffer_bytes = 32 << 20;
         std::size_t block_cache_bytes = 8 << 20;
         // Where LevelDB has no thread of its own (the simulator): runs what LevelDB has scheduled.
         // Called before whatever may wait for that.
