@@ -153,6 +153,7 @@ class HostTest : public testing::Test {
         o.replica.wal_segment_bytes = segment_bytes_;
         o.replica.compact_log_bytes = 4 * segment_bytes_;
         o.replica.keep_entries = 10;
+        o.replica.max_pending_requests = max_pending_;
         o.log_directory = directory_ / fmt::format("m{}", i);
         o.peers.listen_port = nodes_[i].port;
         if (!tls_.key.empty()) {
@@ -240,6 +241,7 @@ class HostTest : public testing::Test {
     std::map<std::uint64_t, Node> nodes_;
     std::filesystem::path directory_;
     std::uint64_t segment_bytes_ = 64 << 10;
+    std::size_t max_pending_ = 1000;
     net::KeyPair tls_;
     std::string ca_;
 };
@@ -255,6 +257,35 @@ TEST_F(HostTest, EveryMemberTakesProposalsAndReads) {
         ASSERT_TRUE(read((k + 1) % 3 + 1));
         EXPECT_EQ(list_size((k + 1) % 3 + 1), k + 1);
     }
+}
+
+TEST_F(HostTest, WhatIsMoreThanMayWaitIsRefusedInEtcdsWordsAndTheRestIsDone) {
+    max_pending_ = 4;
+    for (std::uint64_t i = 1; i <= 3; ++i)
+        ASSERT_TRUE(start(i));
+    const std::uint64_t leader = wait_for_leader({1, 2, 3});
+    ASSERT_NE(leader, 0U);
+    std::vector<std::future<std::string>> writes, reads;
+    const auto text = [](const auto& result) {
+        return result ? std::string("done") : result.error().message;
+    };
+    nodes_[leader].loop->run_and_wait([&] {
+        for (int k = 0; k < 6; ++k) {
+            auto write = std::make_shared<std::promise<std::string>>();
+            auto read = std::make_shared<std::promise<std::string>>();
+            writes.push_back(write->get_future());
+            reads.push_back(read->get_future());
+            Replica& replica = nodes_[leader].host->replica();
+            replica.propose("v", [=](const auto& result) { write->set_value(text(result)); });
+            replica.read_index([=](const auto& result) { read->set_value(text(result)); });
+        }
+    });
+    for (std::size_t k = 0; k < 6; ++k) {
+        const char* wanted = k < 4 ? "done" : "etcdserver: too many requests";
+        EXPECT_EQ(writes[k].get(), wanted) << k;
+        EXPECT_EQ(reads[k].get(), wanted) << k;
+    }
+    wait_for_size(leader, 4);
 }
 
 TEST_F(HostTest, WritesGoOnSoonAfterTheLeaderIsGoneAndItCatchesUp) {
