@@ -218,16 +218,15 @@ void Cluster::client_txn(Host& host) {
     else
         operation.value = put->value();
     request.add_failure()->mutable_request_range()->set_key(operation.key);
-    host.node().txn(
-        std::move(request), [this, call, &host](base::Result<pb::TxnResponse> result) {
-            if (!answered(host, call, result)) return;
-            auto& o = call->operations[0];
-            o.succeeded = result->succeeded();
-            World::cover(o.succeeded ? "transactions that held" : "transactions that did not hold");
-            if (o.succeeded) return;
-            const auto& range = result->responses(0).response_range();
-            o.seen = range.kvs_size() > 0 ? seen(range.kvs(0)) : linearizable::Seen();
-        });
+    host.node().txn(std::move(request), [this, call, &host](base::Result<pb::TxnResponse> result) {
+        if (!answered(host, call, result)) return;
+        auto& o = call->operations[0];
+        o.succeeded = result->succeeded();
+        World::cover(o.succeeded ? "transactions that held" : "transactions that did not hold");
+        if (o.succeeded) return;
+        const auto& range = result->responses(0).response_range();
+        o.seen = range.kvs_size() > 0 ? seen(range.kvs(0)) : linearizable::Seen();
+    });
 }
 
 void Cluster::client_compact(Host& host) {
