@@ -12,7 +12,7 @@ enum class PlantedBug {
     kCommitWithoutQuorum,       // the leader's own disk is enough for a commit
     kVoteNotSynced,             // a vote is given before it is durable
     kStaleReadIndex,            // a leader answers reads without asking whether it still leads
-    kLearnerCounts,             // learners count for a commit
+    kLearnerCounts,             // a learner may take a voter's place in a commit
     kAcknowledgeBeforeDurable,  // a follower acknowledges what its disk does not have
     kAppliedApart,              // the applied index is written before the data (etcd #13766)
     kCommitOldTerm,             // entries of an old term are committed by counting

@@ -22,7 +22,9 @@ base::Status Replica::Impl::open() {
     wal_options.fallback = kept ? kept->config : to_config(options.initial_members);
     TRY(wal, raft::Wal::open(*env.disk, std::move(wal_options), &recovered, [this] { ready(); }));
     if (recovered.torn_tail_cut) ++counters.torn_tails_cut;
-    if (recovered.vote_copy_damaged) LOG_WARN("replica", "one copy of the vote record was damaged");
+    if (!recovered.damaged_vote.empty())
+        LOG_WARN("replica", "{} was damaged; the other copy of the vote record is intact",
+                 recovered.damaged_vote);
     if (recovered.damaged_in)
         LOG_WARN("replica", "this member has no vote until the others have repaired it");
     const bool never_ran = recovered.log.last == Index(0) && recovered.hard.term == Term(0) &&
@@ -44,6 +46,7 @@ base::Status Replica::Impl::open() {
             static_cast<std::uint64_t>(std::max<std::int64_t>(1, lease.count()));
         core_options.promise_ms = static_cast<std::uint64_t>(options.election_min.count());
     }
+    core_options.max_message_bytes = options.max_message_bytes;
     core_options.seed = options.seed;
     const Position applied = machine.applied();
     applied_term = applied.term;

@@ -81,6 +81,8 @@ struct ReplicaOptions {
     std::size_t max_pending_requests = 50000;
     std::size_t max_pending_bytes = 256U << 20U;
     std::size_t max_batch_bytes = 512U << 10U;
+    // Of entries in a message to a follower; one entry at the least.
+    std::size_t max_message_bytes = 1U << 20U;
     std::uint64_t wal_segment_bytes = 16U << 20U;
     // The log is compacted when it exceeds this; then this many entries are kept for slow members.
     std::uint64_t compact_log_bytes = 64U << 20U;

@@ -152,8 +152,8 @@ bool Core::maybe_commit() {
         std::vector<Index> all;
         for (const auto& [id, p] : progress_)
             all.push_back(p.match);
-        std::sort(all.begin(), all.end());
-        index = all[(all.size() - 1) / 2];
+        std::sort(all.rbegin(), all.rend());
+        index = all[config().voters() / 2];
     }
     const bool of_this_term =
         log_.term(index) == hard_.term || base::planted(base::PlantedBug::kCommitOldTerm);

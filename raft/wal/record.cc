@@ -10,13 +10,14 @@ namespace raft::wal {
 namespace {
 constexpr std::string_view kDamageMagic = "CXLOST\x01\n";
 
-constexpr std::string_view kMagic = "CXWAL\x01\n";
+constexpr std::string_view kMagic = "CXWAL\x02\n";
 
-std::uint32_t seeded_crc(std::uint64_t segment, std::string_view a, std::string_view b = {},
+std::uint32_t seeded_crc(Place place, std::string_view a, std::string_view b = {},
                          std::string_view c = {}) {
-    char seed[8];
-    base::store_le(seed, segment);
-    return base::crc32c(c, base::crc32c(b, base::crc32c(a, base::crc32c({seed, 8}))));
+    char seed[16];
+    base::store_le(seed, place.segment);
+    base::store_le(seed + 8, place.offset);
+    return base::crc32c(c, base::crc32c(b, base::crc32c(a, base::crc32c({seed, 16}))));
 }
 
 bool take_position(std::string_view* in, Position* out) {
@@ -34,20 +35,20 @@ void append_position(std::string* out, Position p) {
 
 }  // namespace
 
-void append_record(std::string* out, std::uint64_t segment, RecordType type,
-                   std::uint64_t durable_lsn, std::string_view head, std::string_view tail) {
+void append_record(std::string* out, Place place, RecordType type, std::uint64_t durable_lsn,
+                   std::string_view head, std::string_view tail) {
     CHECK(head.size() + tail.size() <= kMaxRecord);
     char header[kRecordHeader];
     base::store_le(header, static_cast<std::uint32_t>(head.size() + tail.size()));
     base::store_le(header + 8, durable_lsn);
     header[16] = static_cast<char>(type);
-    base::store_le(header + 4, seeded_crc(segment, {header + 8, 9}, head, tail));
+    base::store_le(header + 4, seeded_crc(place, {header + 8, 9}, head, tail));
     out->append(header, kRecordHeader);
     out->append(head);
     out->append(tail);
 }
 
-ParsedRecord parse_record(std::string_view bytes, std::uint64_t segment) {
+ParsedRecord parse_record(std::string_view bytes, Place place) {
     ParsedRecord out;
     if (bytes.size() < kRecordHeader) {
         if (bytes.find_first_not_of('\0') != std::string_view::npos)
@@ -60,7 +61,7 @@ ParsedRecord parse_record(std::string_view bytes, std::uint64_t segment) {
     out.kind = ParsedRecord::Kind::kBad;
     if (length > kMaxRecord || length > bytes.size() - kRecordHeader) return out;
     const std::string_view body = bytes.substr(kRecordHeader, length);
-    if (crc != seeded_crc(segment, bytes.substr(8, 9), body)) return out;
+    if (crc != seeded_crc(place, bytes.substr(8, 9), body)) return out;
     out.kind = ParsedRecord::Kind::kRecord;
     out.record = {static_cast<RecordType>(bytes[16]), base::load_le<std::uint64_t>(&bytes[8]),
                   body};
@@ -78,7 +79,7 @@ std::string encode_header(const SegmentHeader& h) {
     body += encode(ConfigEntry{{}, h.config});
     std::string out(kMagic);
     base::append_le(&out, static_cast<std::uint32_t>(body.size()));
-    base::append_le(&out, seeded_crc(h.sequence, body));
+    base::append_le(&out, seeded_crc({h.sequence, 0}, body));
     return out + body;
 }
 
@@ -89,7 +90,7 @@ std::optional<ParsedHeader> parse_header(std::string_view bytes, std::uint64_t s
     const auto crc = base::load_le<std::uint32_t>(&bytes[kMagic.size() + 4]);
     if (size > bytes.size() - fixed) return std::nullopt;
     std::string_view body = bytes.substr(fixed, size);
-    if (crc != seeded_crc(sequence, body)) return std::nullopt;
+    if (crc != seeded_crc({sequence, 0}, body)) return std::nullopt;
     ParsedHeader out;
     out.size = fixed + size;
     SegmentHeader& h = out.header;

@@ -2,8 +2,9 @@
 // The write-ahead log's bytes. Pure.
 //
 // A segment file "<sequence, 16 hex digits>.wal" is a header and records up to a record of length 0
-// or the end. Every record and header is checksummed with the segment's sequence number in the
-// seed, so that what an earlier file left on the disk is never taken for a record.
+// or the end. Every header is checksummed with the segment's sequence number in the seed, every
+// record with its offset, too: neither what an earlier file left on the disk nor a record that the
+// disk wrote to a wrong place is taken for one of this place.
 //
 // Positions in the log as a stream of bytes are LSNs: a segment starts at the LSN in its header, so
 // the next segment's header says how much of this one counts.
@@ -36,8 +37,13 @@ struct Record {
     std::string_view body;
 };
 
-void append_record(std::string* out, std::uint64_t segment, RecordType type,
-                   std::uint64_t durable_lsn, std::string_view head, std::string_view tail = {});
+// Where a record is.
+struct Place {
+    std::uint64_t segment = 0;  // its sequence number
+    std::uint64_t offset = 0;   // in its file
+};
+void append_record(std::string* out, Place place, RecordType type, std::uint64_t durable_lsn,
+                   std::string_view head, std::string_view tail = {});
 
 struct ParsedRecord {
     enum class Kind { kRecord, kEnd, kBad };
@@ -46,7 +52,7 @@ struct ParsedRecord {
     std::size_t size = 0;  // header included
 };
 // The record at the front of `bytes`. kEnd: zeros, or nothing.
-ParsedRecord parse_record(std::string_view bytes, std::uint64_t segment);
+ParsedRecord parse_record(std::string_view bytes, Place place);
 
 struct SegmentHeader {
     std::uint64_t sequence = 0;

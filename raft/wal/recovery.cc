@@ -30,11 +30,11 @@ base::Status WalRecovery::read_votes(Wal* wal, WalRecovered* out) {
         const auto record = wal::parse_vote(*bytes);
         if (!record) {
             ++damaged;
+            out->damaged_vote = name;
         } else if (!best || record->sequence > best->sequence) {
             best = record;
         }
     }
-    out->vote_copy_damaged = damaged > 0;
     if (best) {
         wal->vote_sequence_ = best->sequence;
         out->hard = best->state;
@@ -117,7 +117,7 @@ base::Result<bool> WalRecovery::proof_after(std::size_t i, std::size_t offset, s
                 if (bytes.size() - start < wal::kRecordHeader) continue;
                 const auto durable = base::load_le<std::uint64_t>(&bytes[start + 8]);
                 if (durable <= lsn || durable - lsn > kMaxLsnStep) continue;
-                const auto parsed = wal::parse_record(bytes.substr(start), file.sequence);
+                const auto parsed = wal::parse_record(bytes.substr(start), {file.sequence, start});
                 if (parsed.kind == ParsedRecord::Kind::kRecord) return true;
             }
             ++at;
@@ -252,7 +252,7 @@ base::Status WalRecovery::replay(std::size_t i) {
     std::size_t at = file.header.size;
     const std::string_view bytes = std::string_view(file.bytes).substr(0, limit);
     while (at < bytes.size()) {
-        const auto parsed = wal::parse_record(bytes.substr(at), file.sequence);
+        const auto parsed = wal::parse_record(bytes.substr(at), {file.sequence, at});
         if (parsed.kind != ParsedRecord::Kind::kRecord) {
             const bool clean_end = parsed.kind == ParsedRecord::Kind::kEnd && last &&
                                    bytes.find_first_not_of('\0', at) == std::string_view::npos;

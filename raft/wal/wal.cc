@@ -26,12 +26,17 @@ base::Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options,
     if (!wal->segments_.empty())
         batch.writes.push_back({wal::segment_name(wal->segments_.back().sequence), 0, ""});
     if (wal->vote_sequence_ > 0)
-        for (const char* name : wal::kVoteFiles)
-            batch.writes.push_back({name, 0, ""});
-    // In the same batch: it is durable before anything is removed.
-    if (!recovered->damage.empty())
-        for (auto& write : damage_note(*recovered->damaged_in).writes)
-            batch.writes.push_back(std::move(write));
+        for (const std::string name : wal::kVoteFiles)
+            batch.writes.push_back({name, 0,
+                                    name == recovered->damaged_vote
+                                        ? wal::encode_vote({wal->vote_sequence_, recovered->hard})
+                                        : std::string()});
+    // Durable before anything that would hide the damage from another start: the next segment, whose
+    // header says that the log goes on behind it, and the removals.
+    if (!recovered->damage.empty()) {
+        wal->note_damage(*recovered->damaged_in);
+        batch.barrier = true;
+    }
     const std::uint64_t start = wal->segments_.empty() ? 1 : wal->end_lsn();
     wal->segments_.push_back({sequence - 1, 0, start, 0, wal->last_});
     wal->durable_lsn_ = start;
@@ -75,7 +80,8 @@ void Wal::add_record(DiskBatch* batch, RecordType type, std::string_view head,
     std::string name = wal::segment_name(s.sequence);
     if (batch->writes.empty() || batch->writes.back().name != name)
         batch->writes.push_back({std::move(name), s.used, {}});
-    wal::append_record(&batch->writes.back().data, s.sequence, type, durable_lsn_, head, tail);
+    wal::append_record(&batch->writes.back().data, {s.sequence, s.used}, type, durable_lsn_, head,
+                       tail);
     s.used += need;
 }
 
@@ -99,14 +105,10 @@ void Wal::submit_vote(const HardState& hard) {
     }
 }
 
-DiskBatch Wal::damage_note(Term term) {
+void Wal::note_damage(Term term) {
     DiskBatch batch;
     batch.writes.push_back({wal::kDamageFile, 0, wal::encode_damage(term)});
-    return batch;
-}
-
-void Wal::note_damage(Term term) {
-    disk_.submit(damage_note(term), nullptr);
+    disk_.submit(std::move(batch), nullptr);
 }
 
 void Wal::forget_damage() {
@@ -229,7 +231,8 @@ std::vector<Entry> Wal::read(Index from, Index to, std::size_t max_bytes) {
                             l.offset - chunk_at.offset < chunk.size();
         std::string_view rest = inside ? std::string_view(chunk).substr(l.offset - chunk_at.offset)
                                        : std::string_view();
-        auto parsed = wal::parse_record(rest, l.segment);
+        const wal::Place place{l.segment, l.offset};
+        auto parsed = wal::parse_record(rest, place);
         for (std::size_t want = kChunk; parsed.kind != wal::ParsedRecord::Kind::kRecord;
              want = wal::kMaxRecord + wal::kRecordHeader) {
             auto fresh = disk_.read(wal::segment_name(l.segment), l.offset, want);
@@ -239,7 +242,7 @@ std::vector<Entry> Wal::read(Index from, Index to, std::size_t max_bytes) {
             }
             chunk = std::move(*fresh);
             chunk_at = l;
-            parsed = wal::parse_record(chunk, l.segment);
+            parsed = wal::parse_record(chunk, place);
             if (want != kChunk) break;
         }
         auto entry = parsed.kind == wal::ParsedRecord::Kind::kRecord

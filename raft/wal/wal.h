@@ -42,7 +42,7 @@ struct WalRecovered {
     std::optional<std::pair<Position, Config>> intent;
     bool fresh = false;  // there was nothing
     bool torn_tail_cut = false;
-    bool vote_copy_damaged = false;
+    std::string damaged_vote;  // the copy of the vote record that was damaged, and is written again
     // Entries that were durable are lost, now or before an earlier start: what, for the operator.
     // The rest is to come from the peers (Core::repairing); `damaged_in` is the term it happened
     // in.
@@ -105,7 +105,6 @@ class Wal final : public EntrySource {
                     std::string_view tail);
     void submit(DiskBatch batch, Done done);
     void submit_vote(const HardState& hard);
-    static DiskBatch damage_note(Term term);
     void truncate_from(Index index);
     std::uint64_t end_lsn() const { return segments_.back().start_lsn + segments_.back().used; }
 

@@ -70,8 +70,9 @@ void make_files(Reader& in, MemoryDisk* disk) {
             if (kind % 8 == 0)
                 bytes += in.piece();
             else
-                wal::append_record(&bytes, s, static_cast<wal::RecordType>(1 + kind % 3),
-                                   in.byte() * 16U, in.piece());
+                wal::append_record(&bytes, {s, bytes.size()},
+                                   static_cast<wal::RecordType>(1 + kind % 3), in.byte() * 16U,
+                                   in.piece());
         }
         lsn += bytes.size() - head;
         disk->files[wal::segment_name(s)] = std::move(bytes);

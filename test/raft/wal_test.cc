@@ -214,6 +214,34 @@ TEST_F(WalTest, DamageBeforeDurableRecordsIsReportedAndNothingIsTouched) {
     EXPECT_EQ(recovered_.log.last, Index(9));
 }
 
+TEST_F(WalTest, ARecordThatTheDiskWroteToAWrongPlaceIsNotTakenForOneOfThatPlace) {
+    ASSERT_TRUE(open());
+    for (std::uint64_t i = 1; i <= 9; ++i)
+        append({entry(i, 1, "value-" + std::to_string(i))});
+    const auto intact = disk_.files();
+    // All records have the same size, and end with their payload.
+    const auto end_of = [&](std::uint64_t i) {
+        return file_with("value-9").find("value-" + std::to_string(i)) + 7;
+    };
+    const std::size_t size = end_of(3) - end_of(2);
+    const auto misdirect = [&](std::uint64_t record, std::uint64_t to) {
+        disk_.files() = intact;
+        std::string& bytes = file_with("value-9");
+        bytes.replace(end_of(to) - size, size, bytes, end_of(record) - size, size);
+    };
+    for (const auto& [record, to] : {std::pair{5, 7}, {7, 5}, {1, 8}}) {
+        misdirect(record, to);
+        const auto status = open();
+        ASSERT_FALSE(status) << record << " to " << to;
+        EXPECT_EQ(status.error().code, base::Code::kDataLoss);
+    }
+    // The last one cannot be told from a torn one; those before it are not given up for it.
+    misdirect(5, 9);
+    ASSERT_TRUE(open());
+    EXPECT_EQ(recovered_.log.last, Index(8));
+    EXPECT_EQ(text(8), "value-8");
+}
+
 // Where others have it, too, a member goes on with what is intact before the damage, and knows
 // until it is told otherwise that it may lack what it acknowledged.
 TEST_F(WalTest, WithPeersDamageIsNotedAndWhatIsIntactBeforeItIsKept) {
@@ -265,6 +293,32 @@ TEST_F(WalTest, WithPeersDamageIsNotedAndWhatIsIntactBeforeItIsKept) {
     EXPECT_EQ(recovered_.damaged_in, Term(5));
     EXPECT_GT(recovered_.log.last, Index(1));
     EXPECT_LT(recovered_.log.last, Index(12));
+}
+
+// Found by the simulator (a power failure at the moment of the start): what the start had written
+// of its new segment stood without the note, and hid the damage.
+TEST_F(WalTest, DamageIsNotForgottenWhenTheStartThatFoundItIsCutShort) {
+    ASSERT_TRUE(open());
+    append({Entry{Term(1), Index(1), EntryType::kConfig,
+                  std::make_shared<const std::string>(encode(ConfigEntry{{}, config({1, 2, 3})}))}},
+           HardState{Term(5), NodeId(1)});
+    for (std::uint64_t i = 2; i <= 9; ++i)
+        append({entry(i, 1, "value-" + std::to_string(i))});
+    std::string& bytes = file_with("value-7");
+    bytes[bytes.find("value-7") + 2] ^= 1;
+    const auto damaged = disk_.files();
+    for (int round = 0; round < 300; ++round) {
+        disk_.files() = damaged;
+        WalRecovered found;
+        auto wal = Wal::open(disk_, {1, NodeId(1), segment_bytes_}, &found, nullptr);
+        ASSERT_TRUE(wal);
+        for (int steps = round % 3; steps > 0; --steps)
+            world_.step();
+        disk_.crash();
+        wal->reset();
+        ASSERT_TRUE(open());
+        EXPECT_EQ(recovered_.damaged_in, Term(5)) << round;
+    }
 }
 
 TEST_F(WalTest, AnUnreadableLastRecordCountsAsTorn) {
@@ -325,8 +379,12 @@ TEST_F(WalTest, OneDamagedVoteCopyIsNoMatterTwoAre) {
         disk_.files() = good;
         disk_.files()[name][20] ^= 1;
         ASSERT_TRUE(open());
-        EXPECT_TRUE(recovered_.vote_copy_damaged);
+        EXPECT_EQ(recovered_.damaged_vote, name);
         EXPECT_EQ(recovered_.hard, (HardState{Term(5), NodeId(2)}));
+        // It is as good as new: the other one may be damaged next.
+        ASSERT_TRUE(open());
+        EXPECT_EQ(recovered_.damaged_vote, "");
+        EXPECT_EQ(disk_.files()[wal::kVoteFiles[0]], disk_.files()[wal::kVoteFiles[1]]);
     }
     disk_.files() = good;
     for (const char* name : wal::kVoteFiles)
