@@ -21,10 +21,14 @@ Cluster::Cluster(World& world, std::size_t members)
         const auto it = hosts_.find(id);
         if (it != hosts_.end()) it->second->run(std::move(f));
     };
+    net_.on_sent = [this](const raft::Message& message) { storms_.sent(message); };
     max_load_ = 1 + world_.random.below(8);
     lease_reads_ = world_.random.chance(1, 3);
+    // One entry a message, or as many as there are.
+    message_bytes_ = world_.random.chance(1, 3) ? 1 : 1 << 20;
     value_bytes_ = world_.random.chance(1, 3) ? 4000 : 400;
     with_damage_ = members >= 3 && world_.random.chance(1, 3);
+    net_.damages_snapshots = with_damage_;
     for (std::size_t i = 0; i < members; ++i) {
         const raft::NodeId id(++last_id_);
         initial_.push_back({id, fmt::format("m{}", last_id_), {}, {}, false});
@@ -42,9 +46,10 @@ Cluster::~Cluster() {
 }
 
 Host& Cluster::add_host(raft::NodeId id, std::vector<kvstore::Member> initial) {
-    auto host = std::make_unique<Host>(
-        world_, net_, journal_,
-        Host::Options{id, std::move(initial), world_.random.below(10), lease_reads_});
+    auto host =
+        std::make_unique<Host>(world_, net_, journal_,
+                               Host::Options{id, std::move(initial), world_.random.below(10),
+                                             lease_reads_, message_bytes_});
     host->find_host = [this](raft::NodeId other) -> Host* {
         const auto it = hosts_.find(other);
         return it == hosts_.end() ? nullptr : it->second.get();
@@ -124,6 +129,7 @@ bool Cluster::run_until(Micros end) {
     while (!failure_ && world_.now() < end) {
         if (!world_.step()) return true;
         judge();
+        storms_.step();
     }
     return !failure_;
 }
@@ -157,8 +163,10 @@ std::optional<std::string> Cluster::run(Micros duration) {
 void Cluster::heal() {
     world_.trace("heal");
     faults_ = false;
+    storms_.end();
     net_.heal();
     net_.set_chances(0, 0, 200, 2000);
+    net_.damages_snapshots = false;
     // Members that were removed without our hearing of it stay down.
     for (auto& [id, host] : hosts_) {
         host->disk().set_speed(100, 2000);

@@ -22,6 +22,7 @@
 #include "test/sim/host.h"
 #include "test/sim/journal.h"
 #include "test/sim/sim_net.h"
+#include "test/sim/storms.h"
 #include "test/sim/watchers.h"
 #include "test/sim/world.h"
 #include "test/support/linearizable.h"
@@ -38,6 +39,7 @@ class Cluster {
 
   private:
     friend class Watchers;
+    friend class Storms;
     // What a client waits for.
     struct Call {
         raft::Index floor;          // applied before it began: to be seen
@@ -123,6 +125,7 @@ class Cluster {
     SimNet net_;
     Journal journal_;
     Watchers watchers_;
+    Storms storms_{*this};
     std::map<raft::NodeId, std::unique_ptr<Host>> hosts_;
     std::vector<kvstore::Member> initial_;
     std::uint64_t last_id_ = 0;
@@ -149,6 +152,7 @@ class Cluster {
     std::uint64_t final_pending_ = 0;
     bool changing_ = false;
     bool lease_reads_ = false;
+    std::size_t message_bytes_ = 0;
     bool ever_changed_ = false;  // who is a member
     // Members are damaged in this run; then nobody is added or removed.
     bool with_damage_ = false;

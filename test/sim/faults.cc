@@ -13,14 +13,14 @@ void Cluster::fault_loop() {
     if (!faults_) return;
     world_.after(world_.random.between(50, 900) * kMilli, [this] {
         if (!faults_) return;
-        one_fault();
+        if (!storms_.active()) one_fault();
         fault_loop();
     });
 }
 
 void Cluster::one_fault() {
     base::Random& random = world_.random;
-    switch (random.below(19)) {
+    switch (random.below(20)) {
         case 0:
         case 1:
         case 2:
@@ -68,6 +68,8 @@ void Cluster::one_fault() {
         case 14:
         case 15:
             return disk_fault();
+        case 16:
+            return storms_.begin();
         default:
             if (random.chance(1, 4)) return transfer();
             return with_damage_ ? damage() : change_members();
@@ -90,6 +92,7 @@ void Cluster::disk_fault() {
             return host->fail_power_after(random.between(1, 40));
         case 3:
             world_.trace(fmt::format("a sync will fail at {}", host->id()));
+            if (random.chance(1, 2)) return host->disk().fail_sync();
             host->fs().fail_sync = true;
             host->start_may_fail = true;
             return;
@@ -114,9 +117,12 @@ void Cluster::partition() {
     std::map<raft::NodeId, bool> side;
     for (auto& [id, host] : hosts_)
         side[id] = random.chance(1, 2);
-    if (Host* lead = leader(); lead != nullptr && random.chance(1, 2))
+    if (Host* lead = leader(); lead != nullptr && random.chance(1, 2)) {
+        // Learners, which have no vote, stay with it.
+        const raft::Config& config = lead->replica().core().config();
         for (auto& [id, s] : side)
-            s = id == lead->id();
+            s = id == lead->id() || (config.find(id) != nullptr && !config.is_voter(id));
+    }
     for (auto& [a, side_a] : side)
         for (auto& [b, side_b] : side)
             if (side_a != side_b && (!one_way || side_a)) net_.block(a, b);
@@ -141,10 +147,11 @@ raft::WalRecovered look_at(SimDisk& disk, raft::NodeId id) {
 }
 
 // Damages the log where that can be told from a torn write: not in what was written last.
-void rot_log(SimDisk& disk, raft::NodeId id) {
+void damage_log(SimDisk& disk, raft::NodeId id, bool misdirect) {
     const auto intact = disk.files();
     const raft::Index last = look_at(disk, id).log.last;
-    if (!disk.rot()) return;
+    if (!(misdirect ? disk.misdirect() : disk.rot())) return;
+    World::cover(misdirect ? "writes of the log in a wrong place" : "logs damaged");
     const auto found = look_at(disk, id);
     if (found.damage.empty() && found.log.last < last) disk.files() = intact;
 }
@@ -164,17 +171,20 @@ void Cluster::damage() {
     base::Random& random = world_.random;
     Host* host = pick(true);
     if (host == nullptr || !may_damage(*host)) return;
-    const std::uint64_t what = random.below(5);
+    const std::uint64_t what = random.below(7);
     host->was_damaged = true;
     // A running member may find it while it runs, or never.
-    if (what < 4 || random.chance(1, 2)) crash(*host, random.chance(1, 2));
+    if (what != 4 || random.chance(1, 2)) crash(*host, random.chance(1, 2));
     world_.trace(fmt::format("damage of kind {} to {}", what, host->id()));
     switch (what) {
         case 0:
         case 1:
-            World::cover("logs damaged");
+        case 5:
             host->damaged = true;
-            return rot_log(host->disk(), host->id());
+            return damage_log(host->disk(), host->id(), what == 5);
+        case 6:
+            if (host->disk().rot_vote()) World::cover("copies of votes damaged");
+            return;
         case 2:
             World::cover("databases lost");
             host->damaged = true;

@@ -74,6 +74,7 @@ Host::Host(World& world, SimNet& net, Journal& journal, Options options)
       disk_(world),
       fs_(world) {
     disk_.run = [this](base::UniqueFunction<void()> f) { run(std::move(f)); };
+    disk_.on_failed_sync = [] { throw ProcessEnded{"the log cannot be synced"}; };
 }
 
 Host::~Host() {
@@ -155,6 +156,7 @@ kvstore::ReplicaOptions Host::replica_options() {
     options.cluster_id = 7;
     options.initial_members = options_.initial_members;
     options.lease_reads = options_.lease_reads;
+    options.max_message_bytes = options_.message_bytes;
     options.leader_priority = static_cast<std::uint32_t>(id().value() % 3);
     options.tick = base::Millis(50);
     options.seed = world_.random.next();

@@ -34,6 +34,7 @@ class Host {
         std::vector<kvstore::Member> initial_members;  // empty: it joins
         std::uint64_t keep_entries = 0;
         bool lease_reads = false;
+        std::size_t message_bytes = 1 << 20;
     };
     Host(World& world, SimNet& net, Journal& journal, Options options);
     ~Host();

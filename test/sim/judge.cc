@@ -27,6 +27,7 @@ void Cluster::judge() {
         if (is_new) {
             world_.trace(fmt::format("member {} leads in term {}", id, core.term()));
             judge_leader(*host);
+            storms_.elected(*host);
         }
     }
     if (world_.events_run() % 256 == 0) judge_matching();

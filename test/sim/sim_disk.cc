@@ -1,10 +1,14 @@
 #include "test/sim/sim_disk.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "raft/wal/vote_file.h"
 
 namespace sim {
 
 constexpr std::uint64_t kSector = 512;
+constexpr std::size_t kRecent = 30;
 
 base::Result<std::vector<std::string>> SimDisk::list() {
     std::vector<std::string> out;
@@ -70,14 +74,21 @@ void SimDisk::set_full(bool full) {
 
 void SimDisk::finished(std::uint64_t epoch) {
     if (epoch != epoch_ || frozen_ || job_.empty() || waits_for_space()) return;
+    if (std::exchange(fail_sync_, false)) {
+        World::cover("syncs of the log failed");
+        return run([this] { on_failed_sync(); });
+    }
     std::vector<Waiting> job;
     job.swap(job_);
     for (const Waiting& w : job)
         for (const auto& create : w.batch.creates)
             files_[create.name].resize(create.bytes);
     for (const Waiting& w : job)
-        for (const auto& write : w.batch.writes)
+        for (const auto& write : w.batch.writes) {
             put(write, 0, write.data.size());
+            if (write.name.ends_with(".wal")) recent_.push_back(write);
+            if (recent_.size() > kRecent) recent_.pop_front();
+        }
     for (const Waiting& w : job)
         for (const auto& name : w.batch.removes)
             files_.erase(name);
@@ -130,7 +141,33 @@ bool SimDisk::rot() {
     }
     if (candidates.empty()) return false;
     const auto& [bytes, used] = candidates[world_.random.below(candidates.size())];
-    (*bytes)[world_.random.below(used)] ^= static_cast<char>(1U << world_.random.below(8));
+    flip(*bytes, used);
+    return true;
+}
+
+void SimDisk::flip(std::string& bytes, std::size_t used) {
+    bytes[world_.random.below(used)] ^= static_cast<char>(1U << world_.random.below(8));
+}
+
+bool SimDisk::rot_vote() {
+    const bool second = world_.random.chance(1, 2);
+    const auto it = files_.find(raft::wal::kVoteFiles[second]);
+    const auto other = files_.find(raft::wal::kVoteFiles[!second]);
+    if (it == files_.end() || it->second.empty() || other == files_.end()) return false;
+    if (!raft::wal::parse_vote(other->second)) return false;
+    flip(it->second, it->second.size());
+    return true;
+}
+
+bool SimDisk::misdirect() {
+    if (recent_.size() < 2) return false;
+    const auto& write = recent_[world_.random.below(recent_.size())];
+    const auto& place = recent_[world_.random.below(recent_.size())];
+    const auto file = files_.find(place.name);
+    if (&write == &place || file == files_.end() ||
+        place.offset + write.data.size() > file->second.size())
+        return false;
+    file->second.replace(place.offset, write.data.size(), write.data);
     return true;
 }
 

@@ -33,6 +33,9 @@ class SimDisk final : public raft::Disk {
     void crash(bool power = true);
     // No space: batches that make a file wait until there is some.
     void set_full(bool full);
+    // The next sync fails: `on_failed_sync` runs in the process, which may not outlive it.
+    void fail_sync() { fail_sync_ = true; }
+    std::function<void()> on_failed_sync;
     // From now on nothing reaches the disk, although it seems so: the power is failing.
     void freeze() { frozen_ = true; }
     // Each batch takes from `low` to `high`.
@@ -42,6 +45,11 @@ class SimDisk final : public raft::Disk {
     }
     // Flips a bit of the log that was durable. False: there was none.
     bool rot();
+    // What was written once is also found where something else was: the disk wrote it to a wrong
+    // place of the log. False: nothing to do it with.
+    bool misdirect();
+    // Flips a bit of one copy of the vote. False: the other is not intact.
+    bool rot_vote();
     // For tests of damage.
     std::map<std::string, std::string>& files() { return files_; }
 
@@ -55,14 +63,17 @@ class SimDisk final : public raft::Disk {
     void finished(std::uint64_t epoch);
     void put(const raft::DiskBatch::Write& write, std::uint64_t from, std::uint64_t to);
     void crash_batch(const raft::DiskBatch& batch);
+    void flip(std::string& bytes, std::size_t used);
 
     World& world_;
-    std::map<std::string, std::string> files_;  // durable
+    std::map<std::string, std::string> files_;   // durable
+    std::deque<raft::DiskBatch::Write> recent_;  // to the log, durable; the newest last
     std::deque<Waiting> queue_;
     std::vector<Waiting> job_;
     std::uint64_t epoch_ = 0;
     bool full_ = false;
     bool frozen_ = false;
+    bool fail_sync_ = false;
     base::UniqueFunction<void(base::Status)> trouble_;
     Micros low_ = 100;
     Micros high_ = 2000;

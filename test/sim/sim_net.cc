@@ -42,6 +42,7 @@ void SimNet::Endpoint::send(raft::Message message) {
             });
         return;
     }
+    if (net_.on_sent) net_.on_sent(message);
     const std::string bytes = raft::encode_message(message);
     const bool doubled = random.below(100) < net_.doubled_;
     if (doubled) World::cover("messages doubled");
@@ -126,6 +127,11 @@ void SimNet::step_stream(const StreamPtr& stream) {
     run_at(stream->head.from, [this, stream] {
         if (!stream->chunks) return;
         auto chunk = stream->chunks();
+        if (chunk && !chunk->empty() && damages_snapshots && world_.random.chance(1, 60)) {
+            World::cover("snapshots damaged on their way");
+            (*chunk)[world_.random.below(chunk->size())] ^=
+                static_cast<char>(1U << world_.random.below(8));
+        }
         world_.after(delay(), [this, stream, c = std::move(chunk)]() mutable {
             offer_chunk(stream, std::move(c));
         });

@@ -59,6 +59,11 @@ class SimNet {
     // How the owner lets an event happen at a member (it may be paused).
     std::function<void(raft::NodeId, base::UniqueFunction<void()>)> run_at;
 
+    // A bit of a snapshot's stream flips now and then.
+    bool damages_snapshots = false;
+    // Told of every message that is on its way.
+    std::function<void(const raft::Message&)> on_sent;
+
     bool passes(raft::NodeId from, raft::NodeId to) const {
         return blocked_.count({from, to}) == 0;
     }
