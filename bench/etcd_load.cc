@@ -4,6 +4,7 @@
 //
 //   etcd_load fill   --endpoint 127.0.0.1:2379 --keys 1000000 --value-bytes 256 [--prefix k/]
 //   etcd_load watch  --endpoint 127.0.0.1:2379 --watchers 10000 --puts 50 [--connections 20]
+//   etcd_load floors DIRECTORY
 //   etcd_load first-write --endpoint 127.0.0.1:2379 --endpoint 127.0.0.1:22379
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "bench/floors.h"
 #include "kvstore/proto/rpc.pb.h"
 #include "net/client.h"
 
@@ -231,7 +233,17 @@ int main(int argc, char** argv) {
     watch_command->add_option("--puts", options.puts);
     watch_command->add_option("--connections", options.connections)->check(CLI::PositiveNumber);
     auto* first_command = add("first-write", "waits for the first write that is acknowledged");
+    auto* floors_command = app.add_subcommand("floors", "what a put alone waits for");
+    std::string directory;
+    floors_command->add_option("directory", directory, "of a file on the disk to measure")
+        ->required();
     CLI11_PARSE(app, argc, argv);
+    if (*floors_command) {
+        const bench::Floors floors = bench::measure_floors(directory);
+        fmt::print("{{\"peer_ms\":{:.4f},\"fdatasync_ms\":{:.4f}}}\n", floors.peer_ms,
+                   floors.fdatasync_ms);
+        return 0;
+    }
     base::Loop loop("load");
     base::TaskGroup tasks(loop);
     if (*fill_command) tasks.spawn("fill", fill(loop, &options));

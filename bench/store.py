@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The store beside etcd: three members each, the same load, the same run, on loopback without TLS.
 
-    tools/dev bench [--scale 0.5] [--keys 1000000] [--only puts,watch] [-o json]
+    tools/dev bench [--scale 0.5] [--keys 1000000] [--only puts,watch] [-o json] [--plot FILE.svg]
 
 Prints a table. Figures depend on the machine; only the two columns of one run compare.
 """
@@ -22,6 +22,7 @@ import time
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 COXCTL = str(SOURCE / "build/bin/coxctl")
 ETCD_LOAD = str(SOURCE / "build/bench/etcd_load")
+GRPC_ECHO = str(SOURCE / "build/bench/grpc_echo")
 
 
 # --- requests, as bytes of gRPC
@@ -147,6 +148,7 @@ class Coxswain:
     name = "coxswain"
 
     def __init__(self, root):
+        self.root = root
         self.dir = root + "/c"
         began = time.monotonic()
         base = random.randrange(10000, 32000, 10)
@@ -190,10 +192,23 @@ def start(system, options):
     yield "start to first acknowledged put, s", system.ready_s, False
 
 
+def floors_ms(system):
+    """What a put alone waits for at the least, one after the other: a call over HTTP/2, a peer, the disk."""
+    with subprocess.Popen([GRPC_ECHO], stdout=subprocess.PIPE, text=True) as echo:
+        rate, _ = h2load("http://" + echo.stdout.readline().split()[-1], "/bench.Echo/Unary", PUT, 1, 5000)
+        echo.kill()
+    floors = json.loads(subprocess.run([ETCD_LOAD, "floors", system.root], check=True, capture_output=True, text=True).stdout)
+    return 1000 / rate + floors["peer_ms"] + floors["fdatasync_ms"]
+
+
 def puts(system, options):
     url = system.urls[system.leader_index()]
     for streams, requests in ((1, 2000), (100, 30000), (1000, 100000)):
         rate, p99 = h2load(url, "/etcdserverpb.KV/Put", PUT, streams, int(requests * options.scale))
+        if streams == 1:
+            floors = floors_ms(system)
+            yield "HTTP/2 call + peer + fdatasync, each alone, ms", floors, False
+            yield "  a put of 1 stream, as a multiple of that", 1000 / rate / floors, False
         yield f"puts/s, 256 B, {streams} streams", rate, True
         yield f"  their 99th percentile, ms", p99, False
 
@@ -305,25 +320,55 @@ def measure(kind, parts, options):
     return rows
 
 
+def factor(a, b, more_is_better):
+    if a <= 0 or b <= 0:
+        return float("nan")
+    return b / a if more_is_better else a / b
+
+
+def plot(path, rows):
+    """The table's last column as bars."""
+    data = "\n".join(f'"{name.strip()}" {better:.3g}' for name, better in reversed(rows) if better == better)
+    script = f"""
+        $rows << EOD
+{data}
+EOD
+        set terminal svg size 900,{60 + 28 * len(rows)} font "sans,12" background "white"
+        set output "{path}"
+        set title "Coxswain beside etcd 3.4: better by this factor"
+        set logscale x 2
+        set yrange [-0.7:*]
+        set grid x
+        unset key
+        set style fill solid 0.8
+        set arrow from 1, graph 0 to 1, graph 1 nohead lw 2 front
+        plot $rows using (sqrt($2)):0:($2 < 1 ? $2 : 1):($2 < 1 ? 1 : $2):($0 - 0.35):($0 + 0.35):ytic(1) with boxxyerror lc rgb "#3465a4", \
+             $rows using (($2 < 1 ? 1 : $2) * 1.1):0:(sprintf("%.1f", $2)) with labels left"""
+    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer requests")
     parser.add_argument("--keys", type=int, default=1_000_000, help="of the row with many keys")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between: " + ", ".join(PARTS))
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
+    parser.add_argument("--plot", metavar="FILE.svg", help="draw the factors, too")
     options = parser.parse_args()
     parts = options.only.split(",")
     for part in parts:
         if part not in PARTS:
             parser.error(f"--only: {part} is none of {', '.join(PARTS)}")
     etcd, coxswain = (measure(kind, parts, options) for kind in (Etcd, Coxswain))
+    rows = [(row, a, b, factor(a, b, more)) for (row, a, more), (_, b, _) in zip(etcd, coxswain)]
+    if options.plot:
+        plot(options.plot, [(row, better) for row, _, _, better in rows])
     if options.output == "json":
-        print(json.dumps({row: {"etcd": a, "coxswain": b} for (row, a, _), (_, b, _) in zip(etcd, coxswain)}, indent=1))
+        print(json.dumps({row: {"etcd": a, "coxswain": b} for row, a, b, _ in rows}, indent=1))
         return
     print(f"{'':56}{'etcd 3.4':>12}{'coxswain':>12}{'better by':>12}")
-    for (row, a, more), (_, b, _) in zip(etcd, coxswain):
-        factor = (b / a if more else a / b) if a > 0 and b > 0 else float("nan")
-        print(f"{row:56}{a:>12.5g}{b:>12.5g}{factor:>11.1f}x")
+    for row, a, b, better in rows:
+        print(f"{row:56}{a:>12.5g}{b:>12.5g}{better:>11.1f}x")
 
 
 main()
