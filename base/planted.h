@@ -1,7 +1,8 @@
 #pragma once
 // Known bugs that can be planted, one at a time, to show that the simulator finds them. Only a
-// build with -Dplanted_bugs=true has them (`tools/dev sim --planted`); in every other one each of
-// these conditions is the constant false. Never in a program that keeps anybody's data.
+// build with -Dplanted_bugs=true has them (the sanitized tests, `tools/dev sim --planted`); in
+// every other each of these conditions is the constant false. Never in a program that keeps
+// anybody's data.
 
 #include <string_view>
 
