@@ -23,7 +23,7 @@ base::Status Replica::Impl::open() {
     TRY(wal, raft::Wal::open(*env.disk, std::move(wal_options), &recovered, [this] { ready(); }));
     if (recovered.torn_tail_cut) ++counters.torn_tails_cut;
     if (!recovered.damaged_vote.empty())
-        LOG_WARN("replica", "{} was damaged; the other copy of the vote record is intact",
+        LOG_WARN("replica", "one copy of the vote record was damaged, and is written again: {}",
                  recovered.damaged_vote);
     if (recovered.damaged_in)
         LOG_WARN("replica", "this member has no vote until the others have repaired it");
