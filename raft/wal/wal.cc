@@ -31,8 +31,8 @@ base::Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options,
                                     name == recovered->damaged_vote
                                         ? wal::encode_vote({wal->vote_sequence_, recovered->hard})
                                         : std::string()});
-    // Durable before anything that would hide the damage from another start: the next segment, whose
-    // header says that the log goes on behind it, and the removals.
+    // Durable before anything that would hide the damage from another start: the next segment,
+    // whose header says that the log goes on behind it, and the removals.
     if (!recovered->damage.empty()) {
         wal->note_damage(*recovered->damaged_in);
         batch.barrier = true;
