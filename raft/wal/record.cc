@@ -11,6 +11,7 @@ namespace {
 constexpr std::string_view kDamageMagic = "CXLOST\x01\n";
 
 constexpr std::string_view kMagic = "CXWAL\x02\n";
+constexpr std::string_view kMagicOfFormat1 = "CXWAL\x01\n";
 
 std::uint32_t seeded_crc(Place place, std::string_view a, std::string_view b = {},
                          std::string_view c = {}) {
@@ -81,6 +82,10 @@ std::string encode_header(const SegmentHeader& h) {
     base::append_le(&out, static_cast<std::uint32_t>(body.size()));
     base::append_le(&out, seeded_crc({h.sequence, 0}, body));
     return out + body;
+}
+
+bool is_format_1(std::string_view bytes) {
+    return bytes.starts_with(kMagicOfFormat1);
 }
 
 std::optional<ParsedHeader> parse_header(std::string_view bytes, std::uint64_t sequence) {

@@ -73,6 +73,9 @@ struct ParsedHeader {
     SegmentHeader header;
     std::size_t size = 0;
 };
+// Whether a segment that begins like this was written before records had their place in their
+// checksum.
+bool is_format_1(std::string_view bytes);
 std::optional<ParsedHeader> parse_header(std::string_view bytes, std::uint64_t sequence);
 
 // The file that says that this member lost entries which it may have acknowledged: the term.

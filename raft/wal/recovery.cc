@@ -54,6 +54,9 @@ base::Status WalRecovery::read_files() {
         File file;
         file.sequence = *sequence;
         TRY(const auto start, disk_.read(name, 0, kMaxHeader));
+        if (wal::is_format_1(start))
+            return base::Error(base::Code::kFailedPrecondition,
+                               name + " is of format 1, which this version does not read");
         if (auto header = wal::parse_header(start, *sequence)) {
             file.valid = true;
             file.header = std::move(*header);

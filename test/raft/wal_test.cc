@@ -394,6 +394,23 @@ TEST_F(WalTest, OneDamagedVoteCopyIsNoMatterTwoAre) {
     EXPECT_EQ(status.error().code, base::Code::kDataLoss);
 }
 
+// With peers, too: it is not damage that they could make good.
+TEST_F(WalTest, ALogOfFormatOneIsRefusedAndNothingIsTouched) {
+    ASSERT_TRUE(open());
+    append({Entry{Term(1), Index(1), EntryType::kConfig,
+                  std::make_shared<const std::string>(encode(ConfigEntry{{}, config({1, 2, 3})}))},
+            entry(2, 1, "two")},
+           HardState{Term(5), NodeId(1)});
+    for (auto& [name, bytes] : disk_.files())
+        if (name.ends_with(".wal")) bytes[5] = 1;
+    const auto before = disk_.files();
+    const auto status = open();
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, base::Code::kFailedPrecondition);
+    EXPECT_NE(status.error().message.find(".wal is of format 1"), std::string::npos);
+    EXPECT_EQ(disk_.files(), before);
+}
+
 TEST_F(WalTest, ALogOfAnotherMemberIsRefused) {
     ASSERT_TRUE(open());
     wal_.reset();
