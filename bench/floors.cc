@@ -1,29 +1,32 @@
 #include "bench/floors.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
+#include <iostream>
 #include <thread>
 #include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
 
 namespace bench {
 namespace {
 
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
 constexpr std::size_t kBytes = 300;
 constexpr int kRounds = 2000;
 
-template <class T>
-T must(T result, const char* what) {
-    if (result >= 0) return result;
-    std::perror(what);
+[[noreturn]] void give_up(const base::Error& error) {
+    std::cerr << "etcd_load: " << error.message << '\n';
     std::exit(1);
 }
 
@@ -41,58 +44,40 @@ double median_ms(F f) {
     return took[kRounds / 2];
 }
 
-void send_all(int fd, const std::array<char, kBytes>& bytes) {
-    must(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL), "send");
-}
-
-// False at the end.
-bool receive_all(int fd, std::array<char, kBytes>& bytes) {
-    return must(::recv(fd, bytes.data(), bytes.size(), MSG_WAITALL), "recv") > 0;
-}
-
 double peer_ms() {
-    const int listener = must(::socket(AF_INET, SOCK_STREAM, 0), "socket");
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    must(::bind(listener, generic, size), "bind");
-    must(::listen(listener, 1), "listen");
-    must(::getsockname(listener, generic, &size), "getsockname");
-    const int near = must(::socket(AF_INET, SOCK_STREAM, 0), "socket");
-    must(::connect(near, generic, size), "connect");
-    const int far = must(::accept(listener, nullptr, nullptr), "accept");
-    const int on = 1;
-    for (const int fd : {near, far})
-        must(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "TCP_NODELAY");
-    std::thread echo([far] {
+    asio::io_context io;
+    tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    tcp::socket near(io);
+    near.connect(acceptor.local_endpoint());
+    tcp::socket far = acceptor.accept();
+    near.set_option(tcp::no_delay(true));
+    far.set_option(tcp::no_delay(true));
+    std::thread echo([&far] {
         std::array<char, kBytes> bytes{};
-        while (receive_all(far, bytes))
-            send_all(far, bytes);
+        boost::system::error_code end;
+        while (asio::read(far, asio::buffer(bytes), end) > 0)
+            asio::write(far, asio::buffer(bytes));
     });
     std::array<char, kBytes> bytes{};
     const double out = median_ms([&](int) {
-        send_all(near, bytes);
-        receive_all(near, bytes);
+        asio::write(near, asio::buffer(bytes));
+        asio::read(near, asio::buffer(bytes));
     });
-    ::close(near);
+    near.close();
     echo.join();
-    ::close(far);
-    ::close(listener);
     return out;
 }
 
 double fdatasync_ms(const std::string& directory) {
     const std::string path = directory + "/floor";
-    const int fd = must(::open(path.c_str(), O_CREAT | O_RDWR | O_TRUNC, 0600), path.c_str());
-    const std::vector<char> zeros(kBytes * kRounds);
-    must(::write(fd, zeros.data(), zeros.size()), path.c_str());
-    must(::fsync(fd), "fsync");
+    if (const auto made = base::write_file_atomic(path, std::string(kBytes * kRounds, '\0')); !made)
+        give_up(made.error());
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     std::array<char, kBytes> bytes{};
     const double out = median_ms([&](int i) {
-        must(::pwrite(fd, bytes.data(), bytes.size(), i * static_cast<off_t>(kBytes)), "pwrite");
-        must(::fdatasync(fd), "fdatasync");
+        if (::pwrite(fd, bytes.data(), bytes.size(), i * static_cast<off_t>(kBytes)) < 0 ||
+            ::fdatasync(fd) != 0)
+            give_up(base::errno_error(errno, "write " + path));
     });
     ::close(fd);
     ::unlink(path.c_str());

@@ -9,8 +9,8 @@ namespace bench {
 // Milliseconds, the median of many.
 struct Floors {
     double peer_ms = 0;  // 300 bytes over loopback TCP to another thread, and back
-    double fdatasync_ms =
-        0;  // 300 bytes written into a file in `directory` that has its size already
+    // 300 bytes written into a file in `directory` that has its size already.
+    double fdatasync_ms = 0;
 };
 Floors measure_floors(const std::string& directory);
 

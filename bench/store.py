@@ -292,7 +292,7 @@ def check_perf(system, options):
     rate = re.search(r"hroughput (?:is|too low): (\d+) writes/s", done.stdout)
     slowest = re.search(r"lowest request took (?:too long: )?([\d.]+)s", done.stdout)
     if not rate or not slowest:
-        print(f"{system.name}: check perf: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        print(f"{system.name}: check perf: {done.stderr.strip().rpartition(chr(10))[2]}", file=sys.stderr)
     yield "etcdctl check perf --load=xl, puts/s", float(rate.group(1)) if rate else float("nan"), True
     yield "  its slowest put, ms", float(slowest.group(1)) * 1000 if slowest else float("nan"), False
 

@@ -42,7 +42,7 @@ struct WalRecovered {
     std::optional<std::pair<Position, Config>> intent;
     bool fresh = false;  // there was nothing
     bool torn_tail_cut = false;
-    std::string damaged_vote;  // the copy of the vote record that was damaged, and is written again
+    std::string damaged_vote;  // the copy of the vote record that was damaged
     // Entries that were durable are lost, now or before an earlier start: what, for the operator.
     // The rest is to come from the peers (Core::repairing); `damaged_in` is the term it happened
     // in.

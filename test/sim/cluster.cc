@@ -66,6 +66,7 @@ void Cluster::fail(std::string why) {
 }
 
 void Cluster::start(Host& host) {
+    if (host.up() || host.removed) return;
     const base::Status status = host.start();
     if (status || host.up()) return;
     // A disk that is full or fails is a reason; it is tried again.
@@ -175,7 +176,7 @@ void Cluster::heal() {
         host->fs().fail_sync = false;
         host->fs().cancel_freeze();
         host->start_may_fail = false;
-        if (!host->up() && !host->removed) start(*host);
+        start(*host);
     }
     // A minority stays broken: it must not keep the others from anything.
     if (with_damage_ || ever_changed_ || last_id_ < 3 || !world_.random.chance(1, 3)) return;
@@ -206,7 +207,7 @@ std::string Cluster::describe() {
 bool Cluster::converged() {
     // Who ended itself (it found damage, most likely) is started again.
     for (auto& [id, host] : hosts_)
-        if (!host->up() && !host->removed) start(*host);
+        start(*host);
     Host* lead = leader();
     if (lead == nullptr || final_pending_ > 0) return false;
     // Nobody renews leases any more: they all end.

@@ -58,6 +58,7 @@ class Cluster {
 
     // cluster.cc
     Host& add_host(raft::NodeId id, std::vector<kvstore::Member> initial);
+    // Of one that is up or was removed: nothing.
     void start(Host& host);
     void crash(Host& host, bool power);
     void collect(Host& host);

@@ -141,12 +141,8 @@ bool SimDisk::rot() {
     }
     if (candidates.empty()) return false;
     const auto& [bytes, used] = candidates[world_.random.below(candidates.size())];
-    flip(*bytes, used);
+    flip_a_bit(world_.random, *bytes, used);
     return true;
-}
-
-void SimDisk::flip(std::string& bytes, std::size_t used) {
-    bytes[world_.random.below(used)] ^= static_cast<char>(1U << world_.random.below(8));
 }
 
 bool SimDisk::rot_vote() {
@@ -155,7 +151,7 @@ bool SimDisk::rot_vote() {
     const auto other = files_.find(raft::wal::kVoteFiles[!second]);
     if (it == files_.end() || it->second.empty() || other == files_.end()) return false;
     if (!raft::wal::parse_vote(other->second)) return false;
-    flip(it->second, it->second.size());
+    flip_a_bit(world_.random, it->second, it->second.size());
     return true;
 }
 

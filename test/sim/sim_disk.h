@@ -63,7 +63,6 @@ class SimDisk final : public raft::Disk {
     void finished(std::uint64_t epoch);
     void put(const raft::DiskBatch::Write& write, std::uint64_t from, std::uint64_t to);
     void crash_batch(const raft::DiskBatch& batch);
-    void flip(std::string& bytes, std::size_t used);
 
     World& world_;
     std::map<std::string, std::string> files_;   // durable

@@ -203,8 +203,7 @@ std::optional<std::string> SimFs::rot(const std::string& directory,
     if (candidates.empty()) return std::nullopt;
     const std::string name = candidates[world_.random.below(candidates.size())];
     File& file = *now_.files.at(name);
-    file.bytes[world_.random.below(file.bytes.size())] ^=
-        static_cast<char>(1U << world_.random.below(8));
+    flip_a_bit(world_.random, file.bytes, file.bytes.size());
     file.rotten = true;
     return name;
 }

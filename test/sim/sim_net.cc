@@ -129,8 +129,7 @@ void SimNet::step_stream(const StreamPtr& stream) {
         auto chunk = stream->chunks();
         if (chunk && !chunk->empty() && damages_snapshots && world_.random.chance(1, 60)) {
             World::cover("snapshots damaged on their way");
-            (*chunk)[world_.random.below(chunk->size())] ^=
-                static_cast<char>(1U << world_.random.below(8));
+            flip_a_bit(world_.random, *chunk, chunk->size());
         }
         world_.after(delay(), [this, stream, c = std::move(chunk)]() mutable {
             offer_chunk(stream, std::move(c));

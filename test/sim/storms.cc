@@ -17,7 +17,7 @@ void Storms::begin() {
     if (cluster_.changing_) return;
     std::size_t up = 0;
     for (const auto& [id, host] : cluster_.hosts_) {
-        if (!host->up() && !host->removed) cluster_.start(*host);
+        cluster_.start(*host);
         if (host->up() && !host->removed && !host->paused()) ++up;
     }
     if (up < 3) return;
@@ -38,7 +38,7 @@ void Storms::end() {
     stage_ = Stage::kNone;
     cluster_.net_.heal();
     for (auto& [id, host] : cluster_.hosts_)
-        if (!host->up() && !host->removed) cluster_.start(*host);
+        cluster_.start(*host);
 }
 
 void Storms::mute(raft::NodeId from) {
@@ -51,12 +51,12 @@ void Storms::deafen(raft::NodeId to) {
         if (id != to) cluster_.net_.block(id, to);
 }
 
-void Storms::crash_soon(raft::NodeId id, bool start_again) {
-    cluster_.world_.after(1, [this, id, start_again, number = number_] {
+void Storms::restart_soon(raft::NodeId id) {
+    cluster_.world_.after(1, [this, id, number = number_] {
         if (number != number_) return;
         Host& host = *cluster_.hosts_.at(id);
         cluster_.crash(host, true);
-        if (start_again && !host.up() && !host.removed) cluster_.start(host);
+        cluster_.start(host);
     });
 }
 
@@ -97,7 +97,7 @@ void Storms::sent(const raft::Message& m) {
         until_ = cluster_.world_.now() + kRest;
         // Who won is not heard of.
         mute(m.to);
-        return crash_soon(m.from, true);
+        return restart_soon(m.from);
     }
     if (stage_ == Stage::kOldLeaderBack && m.type == raft::MessageType::kAppendResponse) {
         const Host& host = *cluster_.hosts_.at(m.to);

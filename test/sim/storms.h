@@ -52,8 +52,8 @@ class Storms {
     // Nothing that `from` says from now on, nor what is under way, is heard.
     void mute(raft::NodeId from);
     void deafen(raft::NodeId to);
-    // Crashes it after what runs now.
-    void crash_soon(raft::NodeId id, bool start_again);
+    // Its power fails after what runs now, and comes back.
+    void restart_soon(raft::NodeId id);
 
     Cluster& cluster_;
     Stage stage_ = Stage::kNone;

@@ -54,4 +54,9 @@ class World {
     std::map<std::pair<Micros, std::uint64_t>, base::UniqueFunction<void()>> events_;
 };
 
+// Flips a bit of the first `used` bytes.
+inline void flip_a_bit(base::Random& random, std::string& bytes, std::size_t used) {
+    bytes[random.below(used)] ^= static_cast<char>(1U << random.below(8));
+}
+
 }  // namespace sim
