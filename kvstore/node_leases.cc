@@ -56,9 +56,10 @@ void Node::renew_lease(std::int64_t id, int attempts, Done<pb::LeaseKeepAliveRes
         auto* point = command.mutable_lease_checkpoint()->add_checkpoints();
         point->set_id(id);
         command.set_only_in_term(lease_term_.value());
-        auto cleared = [this, id, attempts, d = std::move(done)](
+        auto cleared = [this, id, attempts, mark = machine_.lessor().mark(), d = std::move(done)](
                            base::Result<pb::LeaseCheckpointResponse> response) mutable {
             if (!response) return d(response.error());
+            machine_.lessor().settle(id, mark);
             renew_lease(id, attempts - 1, std::move(d));
         };
         return propose<pb::LeaseCheckpointResponse>(std::move(command), std::move(cleared));
@@ -143,8 +144,12 @@ void Node::checkpoint_leases() {
     }
     command.set_only_in_term(lease_term_.value());
     propose<pb::LeaseCheckpointResponse>(
-        std::move(command), [](base::Result<pb::LeaseCheckpointResponse> done) {
-            if (!done) LOG_DEBUG("kvstore", "leases not checkpointed: {}", done.error().message);
+        std::move(command), [this, due, mark = machine_.lessor().mark()](
+                                base::Result<pb::LeaseCheckpointResponse> done) {
+            if (!done)
+                return LOG_DEBUG("kvstore", "leases not checkpointed: {}", done.error().message);
+            for (const auto& point : due)
+                machine_.lessor().settle(point.id, mark);
         });
 }
 

@@ -36,7 +36,7 @@ void Lessor::promote(std::int64_t now_ms) {
             lease.remaining_seconds > 0 ? lease.remaining_seconds : lease.ttl_seconds;
         if (!base::planted(base::PlantedBug::kLeaseNotExtended))
             lease.deadline_ms = now_ms + left * 1000 + n++ * 1000 / kSpreadPerSecond;
-        lease.noting = false;
+        lease.settled = taken_;  // what an earlier term noted is void
         schedule(id, lease, lease.deadline_ms);
         schedule_checkpoint(id, lease, now_ms);
     }
@@ -60,14 +60,18 @@ void Lessor::grant(std::int64_t id, std::int64_t ttl_seconds, std::int64_t now_m
 
 void Lessor::checkpoint(std::int64_t id, std::int64_t remaining_seconds) {
     const auto it = leases_.find(id);
-    if (it == leases_.end()) return;
-    it->second.remaining_seconds = remaining_seconds;
-    it->second.noting = false;
+    if (it != leases_.end()) it->second.remaining_seconds = remaining_seconds;
+}
+
+void Lessor::settle(std::int64_t id, std::uint64_t mark) {
+    const auto it = leases_.find(id);
+    if (it != leases_.end()) it->second.settled = std::max(it->second.settled, mark);
 }
 
 bool Lessor::needs_clearing(std::int64_t id) const {
     const auto it = leases_.find(id);
-    return it != leases_.end() && (it->second.remaining_seconds > 0 || it->second.noting);
+    return it != leases_.end() &&
+           (it->second.remaining_seconds > 0 || it->second.taken > it->second.settled);
 }
 
 void Lessor::revoke(std::int64_t id) {
@@ -119,7 +123,7 @@ std::vector<Lessor::Checkpoint> Lessor::take_checkpoints(std::int64_t now_ms, st
         schedule_checkpoint(id, lease, now_ms);
         const std::int64_t left = remaining_seconds(id, now_ms);
         if (left <= 0) continue;
-        lease.noting = true;
+        lease.taken = ++taken_;
         out.push_back({id, left});
     }
     return out;

@@ -44,6 +44,11 @@ class Lessor {
     void checkpoint(std::int64_t id, std::int64_t remaining_seconds);
     // A checkpoint of it is noted or on its way: one of 0 has to be replicated before a renewal.
     bool needs_clearing(std::int64_t id) const;
+    // What take_checkpoints() has answered up to now.
+    std::uint64_t mark() const { return taken_; }
+    // None of the lease's checkpoints up to the mark is on its way any more: they were replicated,
+    // or what was proposed after them was.
+    void settle(std::int64_t id, std::uint64_t mark);
     // Starts the lease's time anew and answers its time to live in seconds. Nothing when it is
     // unknown or its time has run out already (its revocation is under way).
     std::optional<std::int64_t> renew(std::int64_t id, std::int64_t now_ms);
@@ -64,7 +69,8 @@ class Lessor {
     struct Lease {
         std::int64_t ttl_seconds = 0;
         std::int64_t remaining_seconds = 0;  // as replicated
-        bool noting = false;                 // a checkpoint is on its way
+        std::uint64_t taken = 0;             // its last checkpoint
+        std::uint64_t settled = 0;           // of those, none up to here is on its way
         std::int64_t deadline_ms = 0;        // when it expires
         std::int64_t wake_ms = 0;            // when to look at it next; its place in order_
         std::int64_t checkpoint_ms = 0;      // its place in checkpoints_; 0: none
@@ -73,6 +79,7 @@ class Lessor {
     void schedule_checkpoint(std::int64_t id, Lease& lease, std::int64_t now_ms);
 
     bool primary_ = false;
+    std::uint64_t taken_ = 0;
     std::int64_t checkpoint_interval_ms_ = 0;
     std::map<std::int64_t, Lease> leases_;
     // (when, id), filled on the primary only.

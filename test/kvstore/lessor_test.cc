@@ -63,6 +63,27 @@ TEST(Lessor, TheNextPrimaryGoesOnFromTheCheckpoint) {
     EXPECT_EQ(lessor.take_expired(1'031'000, 10), std::vector<std::int64_t>{2});
 }
 
+// Log: a checkpoint, a renewal's clearing, another checkpoint. The renewal has to clear again.
+TEST(Lessor, ACheckpointTakenWhileAClearingIsOnItsWayIsNotForgotten) {
+    Lessor lessor;
+    lessor.set_checkpoint_interval(60'000);
+    lessor.grant(1, 600, 0);
+    lessor.promote(0);
+    ASSERT_EQ(lessor.take_checkpoints(60'000, 10).size(), 1U);
+    lessor.checkpoint(1, 540);
+    const auto asked = lessor.mark();
+    ASSERT_EQ(lessor.take_checkpoints(120'000, 10).size(), 1U);
+    lessor.checkpoint(1, 0);
+    lessor.settle(1, asked);
+    EXPECT_TRUE(lessor.needs_clearing(1));
+    lessor.settle(1, lessor.mark());
+    EXPECT_FALSE(lessor.needs_clearing(1));
+    // What an earlier term had on its way is void.
+    ASSERT_EQ(lessor.take_checkpoints(180'000, 10).size(), 1U);
+    lessor.promote(180'000);
+    EXPECT_FALSE(lessor.needs_clearing(1));
+}
+
 TEST(Lessor, ARenewalIsNotToBeOvertakenByAnOlderCheckpoint) {
     Lessor lessor;
     lessor.set_checkpoint_interval(60'000);
@@ -74,6 +95,8 @@ TEST(Lessor, ARenewalIsNotToBeOvertakenByAnOlderCheckpoint) {
     lessor.checkpoint(1, 540);
     EXPECT_TRUE(lessor.needs_clearing(1));  // noted
     lessor.checkpoint(1, 0);
+    EXPECT_TRUE(lessor.needs_clearing(1));  // perhaps an older one's
+    lessor.settle(1, lessor.mark());
     EXPECT_FALSE(lessor.needs_clearing(1));
     EXPECT_EQ(lessor.renew(1, 70'000), 600);
     // Renewed often, it is never noted: nothing goes through the log.
