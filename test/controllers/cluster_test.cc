@@ -306,7 +306,7 @@ TEST_F(ClusterTest, PodsOfANodeThatIsGoneAreFailedAndDeleted) {
                    fake_->find<Pod>("default/d") == nullptr;
         };
         EXPECT_TRUE(co_await test::eventually(gone));
-        EXPECT_TRUE(failed_first);
+        EXPECT_TRUE(co_await test::eventually([&] { return failed_first; }));
         (void)co_await base::sleep_for(base::Millis(300));
         for (const char* name : {"default/a", "default/c", "default/unbound"})
             EXPECT_NE(fake_->find<Pod>(name), nullptr) << name;
