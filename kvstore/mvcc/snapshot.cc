@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/planted.h"
 #include "kvstore/mvcc/files.h"
+#include "kvstore/mvcc/schema.h"
+#include "kvstore/proto/command.pb.h"
 
 namespace kvstore {
 
@@ -120,6 +122,11 @@ base::Status DatabaseDirectory::Installer::add(std::string_view chunk) {
 }
 
 void DatabaseDirectory::Installer::take(std::string_view key, std::string_view value) {
+    // What is read when the copy is put in use must be sound; then it is too late to refuse it.
+    LeaseRecord lease;
+    if (schema::parse_lease_key(key) &&
+        !lease.ParseFromArray(value.data(), static_cast<int>(value.size())))
+        malformed_ = true;
     db_->put(key, value);
     uncommitted_ += key.size() + value.size();
     if (uncommitted_ < kCommitBytes) return;
@@ -129,6 +136,7 @@ void DatabaseDirectory::Installer::take(std::string_view key, std::string_view v
 
 base::Status DatabaseDirectory::Installer::seal() {
     if (!parser_.complete()) return base::data_loss("the snapshot ends too early");
+    if (malformed_) return base::data_loss("the snapshot has a lease that cannot be read");
     db_->commit();
     TRY_VOID(db_->sync());
     db_.reset();
