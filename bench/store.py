@@ -372,4 +372,5 @@ def main():
         print(f"{row:56}{a:>12.5g}{b:>12.5g}{better:>11.1f}x")
 
 
-main()
+if __name__ == "__main__":
+    main()
