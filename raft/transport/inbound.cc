@@ -92,6 +92,9 @@ base::Status Inbound::on_hello(std::string_view body) {
                                                "Bytes received from other members.",
                                                {{"From", fmt::format("{:x}", from_)}});
     if (snapshot_) return {};
+    // What it is about to tell us may be that it leads; what we then send it must not get lost.
+    const auto link = owner_->links.find(from_);
+    if (link != owner_->links.end()) link->second->hurry();
     auto old = std::exchange(owner_->talking[from_], shared_from_this());
     if (old) {
         old->close();

@@ -70,6 +70,13 @@ void Link::down(const std::string& why) {
     timer_.after(backoff_, [this] { dial(); });
 }
 
+void Link::hurry() {
+    if (transport_ || attempt_) return;
+    backoff_ = base::Millis{0};
+    timer_.cancel();
+    dial();
+}
+
 void Link::close() {
     timer_.cancel();
     if (attempt_) attempt_->cancel();

@@ -68,6 +68,8 @@ class TcpPeers::Impl::Link final : public net::TransportOwner,
   public:
     Link(std::shared_ptr<Impl> owner, NodeId peer);
     void start() { dial(); }
+    // The peer is there: it is dialed now, however long we wanted to wait.
+    void hurry();
     void close();
     void send(Message message);
     bool up() const { return transport_ != nullptr; }

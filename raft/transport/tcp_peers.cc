@@ -152,8 +152,9 @@ void TcpPeers::set_peers(std::vector<PeerAddress> peers) {
     impl_->addresses = std::move(next);
     if (impl_->handler == nullptr) return;
     for (const auto& [id, address] : impl_->addresses) {
+        if (id == impl_->options.id) continue;
         auto& link = impl_->links[id];
-        if (link || id == impl_->options.id) continue;
+        if (link) continue;
         link = std::make_shared<Impl::Link>(impl_, id);
         link->start();
     }

@@ -8,8 +8,9 @@
 // frame) ends that connection with a log line; memory for it stays bounded by one frame, 1 KiB
 // before the Hello.
 //
-// A link that breaks is dialed again, 50 ms later at first, a second at most. While it is down
-// messages are dropped; while it is slow they wait in a bounded queue whose oldest go first.
+// A link that breaks is dialed again, 50 ms later at first, a second at most, and as soon as the
+// peer dials us. While it is down messages are dropped; while it is slow they wait in a bounded
+// queue whose oldest go first.
 
 #include <memory>
 #include <optional>

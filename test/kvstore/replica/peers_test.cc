@@ -1,7 +1,8 @@
-// Snapshot streams as bytes of real connections.
+// Links, and snapshot streams as bytes of real connections.
 
 #include "raft/transport/peers.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -11,19 +12,28 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/ports.h"
 #include "raft/transport/tcp_peers.h"
 #include "raft/transport/wire.h"
 
 namespace raft {
 namespace {
 
-// Takes a snapshot in, and keeps what came after the last beginning.
+// Takes a snapshot in, and keeps what came after the last beginning. Sends each message back where
+// it has a way to.
 struct Receiver final : PeerHandler {
     std::string taken;
     bool open = false;
     std::vector<std::string> complete;
-    void on_message(Message) override {}
-    void on_unreachable(NodeId) override {}
+    std::vector<Message> messages;
+    int unreachable = 0;
+    Peers* answers_on = nullptr;
+    void on_message(Message message) override {
+        messages.push_back(message);
+        std::swap(message.from, message.to);
+        if (answers_on != nullptr) answers_on->send(std::move(message));
+    }
+    void on_unreachable(NodeId) override { ++unreachable; }
     base::Status on_snapshot_begin(const Message&) override {
         taken.clear();
         open = true;
@@ -49,13 +59,16 @@ class PeersTest : public testing::Test {
         base::set_log_level(base::LogLevel::kOff);
         loop_.start();
         loop_.run_and_wait([&] {
-            TcpPeersOptions options;
-            options.cluster_id = 9;
-            options.id = NodeId(1);
-            options.listen_port = 0;
-            peers_ = TcpPeers::listen(loop_, std::move(options)).value();
+            peers_ = listen(1, 0);
             peers_->start(&receiver_);
         });
+    }
+    std::unique_ptr<TcpPeers> listen(std::uint64_t id, std::uint16_t port) {
+        TcpPeersOptions options;
+        options.cluster_id = 9;
+        options.id = NodeId(id);
+        options.listen_port = port;
+        return TcpPeers::listen(loop_, std::move(options)).value();
     }
     void TearDown() override {
         loop_.run_and_wait([&] {
@@ -131,6 +144,31 @@ TEST_F(PeersTest, AnEarlierStreamOfTheSameMemberIsNotMixedWithTheNewOne) {
     fresh->write(FrameKind::kSnapshotEnd, "");
     EXPECT_EQ(fresh->answer(), "");
     loop_.run_and_wait([&] { EXPECT_EQ(receiver_.complete, std::vector<std::string>{"newer"}); });
+}
+
+// It was away, and would be dialed again only in a while.
+TEST_F(PeersTest, AMemberThatComesBackIsAnsweredAtOnce) {
+    const std::uint16_t port = base::free_loopback_ports(1).value().front();
+    const auto address = [](std::uint64_t id, std::uint16_t at) {
+        return PeerAddress{NodeId(id), {fmt::format("http://127.0.0.1:{}", at)}};
+    };
+    const std::vector<PeerAddress> both{address(1, peers_->port()), address(2, port)};
+    loop_.run_and_wait([&] { peers_->set_peers(both); });
+    wait_until([&] { return receiver_.unreachable >= 4; });
+    Receiver returned;
+    std::unique_ptr<TcpPeers> other;
+    loop_.run_and_wait([&] {
+        receiver_.answers_on = peers_.get();
+        other = listen(2, port);
+        other->start(&returned);
+        other->set_peers(both);
+        Message message;
+        message.from = NodeId(2);
+        message.to = NodeId(1);
+        other->send(std::move(message));
+    });
+    wait_until([&] { return !returned.messages.empty(); });
+    loop_.run_and_wait([&] { other.reset(); });
 }
 
 TEST_F(PeersTest, AStreamWhoseConnectionBreaksIsAborted) {
