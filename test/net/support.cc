@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/file.h"
+#include "base/random.h"
 
 namespace net::test {
 
@@ -33,8 +35,8 @@ Pki make_pki() {
     client.client = true;
     p.alice = issue_certificate(p.ca, client).value();
     p.stranger = issue_certificate(other, client).value();
-    char dir[] = "/tmp/net-test-XXXXXX";
-    p.dir = ::mkdtemp(dir);
+    p.dir = std::filesystem::temp_directory_path() / ("net-test-" + base::random_uuid());
+    std::filesystem::create_directory(p.dir);
     put(p.ca, p.dir + "/ca");
     put(p.server, p.dir + "/server");
     put(p.alice, p.dir + "/alice");
