@@ -15,7 +15,7 @@ enum class PlantedBug {
     kStaleReadIndex,            // a leader answers reads without asking whether it still leads
     kLearnerCounts,             // a learner may take a voter's place in a commit
     kAcknowledgeBeforeDurable,  // a follower acknowledges what its disk does not have
-    kAppliedApart,              // the applied index is written before the data (etcd #13766)
+    kAppliedApart,              // the data is durable before the applied index (etcd #13766)
     kCommitOldTerm,             // entries of an old term are committed by counting
     kWatchLosesDelete,          // compaction takes a delete that a watch may begin at (etcd #19179)
     kStalledLeaderRevokes,      // a revocation of an old leader counts later (etcd #15247)
@@ -24,7 +24,7 @@ enum class PlantedBug {
     kProposalTwice,             // what was sent to an old leader is sent again at once
     kRevisionSplit,             // a watch from history cuts a revision in two
     kVoteForOldLog,             // votes do not look at the candidate's log
-    kLogGapsIgnored,            // a hole in the database's logs is passed over
+    kAsideSeenEarly,            // reads see what is still being applied aside
     kCompactUnsynced,           // the log is dropped before the database is synced
     kLeaseNotExtended,          // a new leader goes by the deadlines that it last knew
     kReadBeforeApplied,         // reads are served before they are applied
@@ -60,7 +60,7 @@ inline constexpr PlantedBugName kPlantedBugs[] = {
     {PlantedBug::kProposalTwice, "proposal-twice"},
     {PlantedBug::kRevisionSplit, "revision-split"},
     {PlantedBug::kVoteForOldLog, "vote-for-old-log"},
-    {PlantedBug::kLogGapsIgnored, "log-gaps-ignored"},
+    {PlantedBug::kAsideSeenEarly, "aside-seen-early"},
     {PlantedBug::kCompactUnsynced, "compact-unsynced"},
     {PlantedBug::kLeaseNotExtended, "lease-not-extended"},
     {PlantedBug::kReadBeforeApplied, "read-before-applied"},

@@ -55,6 +55,10 @@ Database::Options database_options(const Machine::Options& options) {
     if (options.on_failure) out.on_failure = options.on_failure;
     return out;
 }
+
+std::string encoded(raft::Position applied) {
+    return schema::encode_applied(applied.index.value(), applied.term.value());
+}
 }  // namespace
 
 Machine::Machine(Options options)
@@ -143,36 +147,60 @@ base::Status Machine::reload(raft::Position position) {
     return {};
 }
 
+std::shared_ptr<const StoreView> Machine::view() const {
+    return std::make_shared<const StoreView>(*db_);
+}
+
+base::Status Machine::admits(const Command& command, raft::Term term) const {
+    if (command.only_in_term() != 0 && command.only_in_term() != term.value())
+        return errors::leader_changed();
+    TRY_VOID(auth::may_apply(auth_, *store_, command));
+    return alarms_.allows(command);
+}
+
 ApplyResult Machine::apply(const ApplyContext& context, std::string_view payload) {
-    Command command;
-    base::Result<Response> response =
-        base::invalid_argument("an entry of the log is not a command");
-    if (command.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-        const bool late =
-            command.only_in_term() != 0 && command.only_in_term() != context.term.value();
-        response = late ? base::Result<Response>(errors::leader_changed()) : run(command);
-    }
+    const auto act = [&]() -> base::Result<Response> {
+        Command command;
+        if (!command.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
+            return base::invalid_argument("an entry of the log is not a command");
+        TRY_VOID(admits(command, context.term));
+        return run(command);
+    };
+    base::Result<Response> response = act();
     return context.want_output ? std::make_unique<MachineOutput>(std::move(response)) : nullptr;
 }
 
-base::Result<Response> Machine::run(const Command& command) {
-    TRY_VOID(auth::may_apply(auth_, *store_, command));
-    TRY_VOID(alarms_.allows(command));
-    if (command.op_case() == Command::kAuthToken || auth::is_auth_change(command))
-        return run_auth(command);
+base::Result<Response> Machine::change(MvccStore& store, const Command& command) {
     switch (command.op_case()) {
         case Command::kPut: {
-            TRY(auto out, store_->put(command.put()));
+            TRY(auto out, store.put(command.put()));
             return Response(std::move(out));
         }
         case Command::kDeleteRange: {
-            TRY(auto out, store_->delete_range(command.delete_range()));
+            TRY(auto out, store.delete_range(command.delete_range()));
             return Response(std::move(out));
         }
         case Command::kTxn: {
-            TRY(auto out, store_->txn(command.txn()));
+            TRY(auto out, store.txn(command.txn()));
             return Response(std::move(out));
         }
+        case Command::kLeaseRevoke: {
+            TRY_VOID(store.lease_revoke(command.lease_revoke().id()));
+            pb::LeaseRevokeResponse out;
+            out.mutable_header()->set_revision(store.revision());
+            return Response(std::move(out));
+        }
+        default:
+            break;
+    }
+    // Written by a newer version: every member of this version passes over it alike.
+    return base::unimplemented("a command that this version does not know");
+}
+
+base::Result<Response> Machine::run(const Command& command) {
+    if (command.op_case() == Command::kAuthToken || auth::is_auth_change(command))
+        return run_auth(command);
+    switch (command.op_case()) {
         case Command::kCompact: {
             TRY_VOID(store_->compact(command.compact().revision()));
             pb::CompactionResponse out;
@@ -190,11 +218,9 @@ base::Result<Response> Machine::run(const Command& command) {
             return Response(std::move(out));
         }
         case Command::kLeaseRevoke: {
-            TRY_VOID(store_->lease_revoke(command.lease_revoke().id()));
+            TRY(auto out, change(*store_, command));
             lessor_.revoke(command.lease_revoke().id());
-            pb::LeaseRevokeResponse out;
-            out.mutable_header()->set_revision(store_->revision());
-            return Response(std::move(out));
+            return out;
         }
         case Command::kLeaseCheckpoint: {
             for (const auto& point : command.lease_checkpoint().checkpoints()) {
@@ -213,15 +239,70 @@ base::Result<Response> Machine::run(const Command& command) {
             return Response(std::move(out));
         }
         default:
-            break;
+            return change(*store_, command);
     }
-    // Written by a newer version: every member of this version passes over it alike.
-    return base::unimplemented("a command that this version does not know");
+}
+
+bool Machine::takes_long(std::string_view payload) const {
+    Command command;
+    return command.ParseFromArray(payload.data(), static_cast<int>(payload.size())) &&
+           takes_long(command);
+}
+
+// What is changed on the loop before and after, and by the background in between.
+struct Machine::Aside {
+    explicit Aside(const Database& of) : on(of) {}
+    Command command;
+    raft::Position upto;
+    StoreView on;
+    base::Result<Response> response = Response();
+    std::vector<RevisionEventsPtr> events;
+};
+
+void Machine::apply_aside(const ApplyContext& context, std::string_view payload,
+                          base::UniqueFunction<void(ApplyResult)> done) {
+    CHECK(!busy_ && !db_->has_uncommitted());
+    auto aside = std::make_shared<Aside>(*db_);
+    CHECK(aside->command.ParseFromArray(payload.data(), static_cast<int>(payload.size())));
+    aside->upto = {context.index, context.term};
+    aside->on.store.on_events = [to = aside.get()](RevisionEventsPtr events) {
+        to->events.push_back(std::move(events));
+    };
+    const base::Status admitted = admits(aside->command, context.term);
+    if (!admitted) aside->response = admitted.error();
+    busy_ = true;
+    if (!base::planted(base::PlantedBug::kAsideSeenEarly)) db_->freeze();
+    in_background(
+        [aside] {
+            if (aside->response) aside->response = change(aside->on.store, aside->command);
+            aside->on.database->put(schema::kMetaApplied, encoded(aside->upto));
+            aside->on.database->commit();
+        },
+        [this, alive = std::weak_ptr(alive_), aside, wanted = context.want_output,
+         d = std::move(done)]() mutable {
+            if (alive.expired()) return;
+            finish_aside(*aside);
+            d(wanted ? std::make_unique<MachineOutput>(std::move(aside->response)) : nullptr);
+        });
+}
+
+void Machine::finish_aside(Aside& aside) {
+    busy_ = false;
+    db_->thaw();
+    store_->rebind(*db_);
+    store_->add_counters(aside.on.store.counters());
+    applied_ = aside.upto;
+    if (aside.response && aside.command.has_lease_revoke())
+        lessor_.revoke(aside.command.lease_revoke().id());
+    hub_->notify(aside.events);
 }
 
 void Machine::end_of_batch(raft::Position upto) {
-    if (base::planted(base::PlantedBug::kAppliedApart)) db_->commit();
-    db_->put(schema::kMetaApplied, schema::encode_applied(upto.index.value(), upto.term.value()));
+    if (base::planted(base::PlantedBug::kAppliedApart)) {
+        db_->commit();
+        (void)db_->sync();
+    }
+    db_->put(schema::kMetaApplied, encoded(upto));
     db_->commit();
     applied_ = upto;
     std::vector<RevisionEventsPtr> events;

@@ -2,7 +2,8 @@
 // Machine: everything that the log's entries act on, in one place: the database, the MVCC store on
 // it, the watchers and the lessor. It takes entries in order and gives each its answer; at the end
 // of a batch it commits to LevelDB (the applied index in the same write) and tells the watchers.
-// Store loop only.
+// Store loop only; a command that deletes many keys is carried out by a store of its own on a fork
+// of the database, off the loop.
 
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,13 @@ struct MachineOutput final : ApplyOutput {
     base::Result<Response> response;
 };
 
+// A store of one moment, on its own fork of the database.
+struct StoreView {
+    explicit StoreView(const Database& of) : database(of.fork()), store(*database) {}
+    std::unique_ptr<Database> database;
+    MvccStore store;
+};
+
 class Machine final : public StateMachine {
   public:
     struct Options {
@@ -53,6 +61,8 @@ class Machine final : public StateMachine {
         // The database failed, and what it holds is unknown. Must not return. Null: the process
         // ends.
         std::function<void(const base::Error&)> on_failure;
+        // Commands that delete more keys are carried out in the background.
+        std::size_t long_command_keys = 1000;
     };
     // Opens what is in the directory. A database that is damaged, or was found to be when it was
     // last in use, is set aside (DIRECTORY.damaged), and the machine begins empty: the replica gets
@@ -71,8 +81,19 @@ class Machine final : public StateMachine {
     // Runs `work` off the loop, then `then` on it; both at once where there is no other thread.
     void in_background(base::UniqueFunction<void()> work, base::UniqueFunction<void()> then);
     std::int64_t now_ms() const { return options_.now_ms(); }
+    // Of a command that is not in the log yet: whether it should have an entry of its own.
+    bool takes_long(const Command& command) const {
+        return store_->deletes_more_than(command, options_.long_command_keys);
+    }
+    // While a command is carried out aside, nothing else may write to the store.
+    bool busy() const { return busy_; }
+    // The store as it stands, to be read on one other thread, or later.
+    std::shared_ptr<const StoreView> view() const;
 
     // StateMachine
+    bool takes_long(std::string_view payload) const override;
+    void apply_aside(const ApplyContext& context, std::string_view payload,
+                     base::UniqueFunction<void(ApplyResult)> done) override;
     ApplyResult apply(const ApplyContext& context, std::string_view payload) override;
     void end_of_batch(raft::Position upto) override;
     void keep_membership(std::string_view bytes) override;
@@ -88,6 +109,7 @@ class Machine final : public StateMachine {
   private:
     class Reader;
     class Writer;
+    struct Aside;
 
     explicit Machine(Options options);
     base::Status load();
@@ -96,7 +118,12 @@ class Machine final : public StateMachine {
     std::string damage_mark() const { return options_.directory + "/damaged"; }
     // After an install: the new generation in the old one's place. Watchers read on from history.
     base::Status reload(raft::Position position);
+    // Whether the command counts at all.
+    base::Status admits(const Command& command, raft::Term term) const;
     base::Result<Response> run(const Command& command);
+    // The part of `run` that the store alone does.
+    static base::Result<Response> change(MvccStore& store, const Command& command);
+    void finish_aside(Aside& aside);
     // Users, roles and tokens (kvstore/machine_auth.cc).
     base::Status load_auth();
     base::Result<Response> run_auth(const Command& command);
@@ -113,6 +140,8 @@ class Machine final : public StateMachine {
     Alarms alarms_;
     std::vector<RevisionEventsPtr> events_;  // of the batch under way
     raft::Position applied_;
+    bool busy_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what comes back later checks it
 };
 
 }  // namespace kvstore

@@ -166,6 +166,10 @@ class Node {
   private:
     template <class T>
     void propose(Command command, Done<T> done, const Caller& caller = {});
+    // Answers what `read` makes of the store as it stands. `aside`: it may take long, and is called
+    // off the loop.
+    template <class T, class Read>
+    void read_store(bool aside, Read read, Done<T> done);
     void read_encoded(const etcdserverpb::RangeRequest& request, Done<EncodedRange> done);
     // Runs `read` once what it sees is linearizable.
     void after_read_index(base::UniqueFunction<void(base::Status)> read);

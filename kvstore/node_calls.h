@@ -19,8 +19,8 @@ void Node::propose(Command command, Done<T> done, const Caller& caller) {
     if (bytes.size() > options_.max_request_bytes) return done(errors::request_too_large());
     if (auto room = take_from_quota(command); !room) return done(room.error());
     ++counters_.proposals_pending;
-    replica_.propose(std::move(bytes), [this, alive = alive_, d = std::move(done)](
-                                           base::Result<ApplyResult> applied) mutable {
+    auto answer = [this, alive = alive_,
+                   d = std::move(done)](base::Result<ApplyResult> applied) mutable {
         if (*alive) --counters_.proposals_pending;
         if (*alive && !applied) ++counters_.proposals_failed;
         if (!applied) return d(applied.error());
@@ -31,7 +31,26 @@ void Node::propose(Command command, Done<T> done, const Caller& caller) {
         CHECK(response != nullptr);
         fill_header(response->mutable_header());
         d(std::move(*response));
-    });
+    };
+    replica_.propose(std::move(bytes), std::move(answer), machine_.takes_long(command));
+}
+
+template <class T, class Read>
+void Node::read_store(bool aside, Read read, Done<T> done) {
+    auto answer = [this, d = std::move(done)](base::Result<T> response) mutable {
+        if (!response) return d(response.error());
+        fill_header(response->mutable_header());
+        d(std::move(response));
+    };
+    if (!aside) return answer(read(machine_.store()));
+    auto response = std::make_shared<std::optional<base::Result<T>>>();
+    const auto view = machine_.view();
+    machine_.in_background([view, r = std::move(read), response] { *response = r(view->store); },
+                           [this, alive = alive_, view, response, a = std::move(answer)]() mutable {
+                               if (!*alive) return;
+                               machine_.store().add_counters(view->store.counters());
+                               a(std::move(**response));
+                           });
 }
 
 // Passes a call on to the leader, which looks at the caller itself, and reads its answer.

@@ -32,23 +32,27 @@ pb::StatusResponse Node::status() const {
 }
 
 void Node::hash(Done<pb::HashResponse> done) {
-    auto hash = machine_.store().hash(0);
-    if (!hash) return done(hash.error());
-    pb::HashResponse response;
-    fill_header(response.mutable_header());
-    response.set_hash(*hash);
-    done(std::move(response));
+    const auto read = [](const MvccStore& store) -> base::Result<pb::HashResponse> {
+        TRY(const auto hash, store.hash(0));
+        pb::HashResponse response;
+        response.mutable_header()->set_revision(store.revision());
+        response.set_hash(hash);
+        return response;
+    };
+    read_store(true, read, std::move(done));
 }
 
 void Node::hash_kv(std::int64_t revision, Done<pb::HashKVResponse> done) {
-    auto hash = machine_.store().hash(revision);
-    if (!hash) return done(hash.error());
-    pb::HashKVResponse response;
-    fill_header(response.mutable_header());
-    response.set_hash(*hash);
-    response.set_compact_revision(machine_.store().compacted_revision());
-    response.set_hash_revision(revision > 0 ? revision : machine_.store().revision());
-    done(std::move(response));
+    const auto read = [revision](const MvccStore& store) -> base::Result<pb::HashKVResponse> {
+        TRY(const auto hash, store.hash(revision));
+        pb::HashKVResponse response;
+        response.mutable_header()->set_revision(store.revision());
+        response.set_hash(hash);
+        response.set_compact_revision(store.compacted_revision());
+        response.set_hash_revision(revision > 0 ? revision : store.revision());
+        return response;
+    };
+    read_store(true, read, std::move(done));
 }
 
 void Node::alarm(pb::AlarmRequest request, Done<pb::AlarmResponse> done) {

@@ -77,7 +77,7 @@ base::Result<std::shared_ptr<const kvstore::Jwt>> token_signer(const Config& c) 
 
 struct StoreRole::Impl {
     Impl(const Config& c, Identity i)
-        : config(c), identity(std::move(i)), loop("store"), pool("store-work", 1) {}
+        : config(c), identity(std::move(i)), loop("store"), pool("store-work", 2) {}
 
     base::Status open() {
         kvstore::Machine::Options machine_options;
@@ -287,6 +287,8 @@ struct StoreRole::Impl {
             };
             co_await base::suspend<int>(std::move(start));
         }
+        // The next start need not apply so much again.
+        if (machine) (void)machine->database().sync();
         server.reset();
         gateway.reset();
         service.reset();

@@ -11,13 +11,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <mutex>
 #include <vector>
 
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/planted.h"
-#include "kvstore/mvcc/level_files.h"
+#include "kvstore/mvcc/catalogue.h"
+#include "kvstore/mvcc/schema.h"
 
 namespace kvstore {
 namespace {
@@ -64,106 +64,97 @@ class Contents final : public leveldb::SequentialFile {
     std::size_t at_ = 0;
 };
 
-}  // namespace
-
-// LevelDB closes a write-ahead log without sync when its memtable is full; until that memtable is
-// compacted the log is the only copy, and a later synced write covers only the newer log. This Env
-// keeps such logs open until they are synced, before any newer one is. What a crash left of logs it
-// shows only as far as LevelFiles has it.
-class Database::LogKeepingEnv final : public leveldb::EnvWrapper {
+class NoLog final : public leveldb::WritableFile {
   public:
-    explicit LogKeepingEnv(leveldb::Env* target) : EnvWrapper(target) {}
+    leveldb::Status Append(const leveldb::Slice& /*data*/) override { return {}; }
+    leveldb::Status Close() override { return {}; }
+    leveldb::Status Flush() override { return {}; }
+    leveldb::Status Sync() override { return {}; }
+};
+
+// LevelDB without a write-ahead log, for the Raft log is one: what is not in a table yet is lost
+// with the process, and applied again. Of the catalogue (MANIFEST) that a crash left it shows only
+// what counts.
+class TablesEnv final : public leveldb::EnvWrapper {
+  public:
+    explicit TablesEnv(leveldb::Env* target) : EnvWrapper(target) {}
 
     leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** out) override {
-        leveldb::WritableFile* file = nullptr;
-        auto status = target()->NewWritableFile(name, &file);
-        if (!status.ok()) return status;
-        *out = name.ends_with(".log") ? new Log(*this, std::unique_ptr<leveldb::WritableFile>(file))
-                                      : file;
-        return status;
+        if (!name.ends_with(".log")) return target()->NewWritableFile(name, out);
+        *out = new NoLog;
+        return {};
     }
 
     leveldb::Status NewSequentialFile(const std::string& name,
                                       leveldb::SequentialFile** out) override {
-        const bool is_log = name.ends_with(".log");
-        const bool is_catalogue = name.find("/MANIFEST-") != std::string::npos;
-        if (!is_log && !is_catalogue) return target()->NewSequentialFile(name, out);
+        if (name.find("/MANIFEST-") == std::string::npos)
+            return target()->NewSequentialFile(name, out);
         std::string bytes;
         if (auto status = leveldb::ReadFileToString(target(), name, &bytes); !status.ok())
             return status;
-        const auto counts = is_log ? left_.log(bytes) : left_.catalogue(bytes);
-        if (!counts) return leveldb::Status::Corruption(name, "what was before it is missing");
-        if (*counts < bytes.size())
-            LOG_INFO("kvstore", "{}: {} of {} bytes count, the rest comes from the Raft log", name,
-                     *counts, bytes.size());
-        bytes.resize(*counts);
+        bytes.resize(intact_catalogue(bytes));
         *out = new Contents(std::move(bytes));
-        return leveldb::Status::OK();
+        return {};
     }
+};
+
+}  // namespace
+
+// LevelDB and what it uses. Any thread.
+class Database::Level {
+  public:
+    explicit Level(const Options& o)
+        : options(o),
+          env_(o.env != nullptr ? o.env : leveldb::Env::Default()),
+          filter_(leveldb::NewBloomFilterPolicy(10)),
+          cache_(leveldb::NewLRUCache(o.block_cache_bytes)) {}
+    ~Level() { before_waiting(); }
+    Level(const Level&) = delete;
+    Level& operator=(const Level&) = delete;
+
+    base::Status open() {
+        leveldb::Options o;
+        o.create_if_missing = true;
+        o.paranoid_checks = true;
+        o.env = &env_;
+        o.write_buffer_size = options.write_buffer_bytes;
+        o.block_cache = cache_.get();
+        o.filter_policy = filter_.get();
+        o.max_open_files = 256;
+        leveldb::DB* db = nullptr;
+        const auto status = leveldb::DB::Open(o, options.directory, &db);
+        if (!status.ok()) return to_error(status, "open " + options.directory);
+        db_.reset(db);
+        // What everybody reads first: damage there is an error of the opening.
+        std::string applied;
+        const auto found = db_->Get(read_options(), slice(schema::kMetaApplied), &applied);
+        if (!found.ok() && !found.IsNotFound()) return to_error(found, "open " + options.directory);
+        return {};
+    }
+    void before_waiting() const {
+        if (options.run_scheduled) options.run_scheduled();
+    }
+    leveldb::DB& db() const { return *db_; }
+    std::size_t cached_bytes() const { return cache_->TotalCharge(); }
+
+    const Options options;
 
   private:
-    class Log final : public leveldb::WritableFile {
-      public:
-        Log(LogKeepingEnv& env, std::unique_ptr<leveldb::WritableFile> file)
-            : env_(env), file_(std::move(file)) {}
-        ~Log() override { Close(); }
-        leveldb::Status Append(const leveldb::Slice& data) override {
-            synced_ = false;
-            return file_->Append(data);
-        }
-        leveldb::Status Flush() override { return file_->Flush(); }
-        leveldb::Status Sync() override {
-            if (auto status = env_.sync_closed(); !status.ok()) return status;
-            auto status = file_->Sync();
-            synced_ = status.ok();
-            return status;
-        }
-        leveldb::Status Close() override {
-            if (!file_) return leveldb::Status::OK();
-            if (synced_) return std::exchange(file_, nullptr)->Close();
-            auto status = file_->Flush();
-            std::lock_guard lock(env_.mutex_);
-            env_.closed_.push_back(std::move(file_));
-            return status;
-        }
-
-      private:
-        LogKeepingEnv& env_;
-        std::unique_ptr<leveldb::WritableFile> file_;
-        bool synced_ = true;
-    };
-
-    leveldb::Status sync_closed() {
-        std::vector<std::unique_ptr<leveldb::WritableFile>> files;
-        {
-            std::lock_guard lock(mutex_);
-            files.swap(closed_);
-        }
-        for (auto& file : files) {
-            if (auto status = file->Sync(); !status.ok()) return status;
-            if (auto status = file->Close(); !status.ok()) return status;
-        }
-        return leveldb::Status::OK();
-    }
-
-    LevelFiles left_;
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<leveldb::WritableFile>> closed_;
+    TablesEnv env_;
+    std::unique_ptr<const leveldb::FilterPolicy> filter_;
+    std::unique_ptr<leveldb::Cache> cache_;
+    std::unique_ptr<leveldb::DB> db_;
 };
 
 class Database::LevelCursor final : public Cursor {
   public:
-    LevelCursor(const Database& owner, bool pin)
-        : owner_(owner), db_(owner.db_.get()), snapshot_(pin ? db_->GetSnapshot() : nullptr) {
+    // `long_walk`: it must not push the working set out of the cache.
+    LevelCursor(const Database& owner, bool long_walk) : owner_(owner) {
         leveldb::ReadOptions options = read_options();
-        options.snapshot = snapshot_;
-        // A long walk must not push the working set out of the cache.
-        options.fill_cache = !pin;
-        it_.reset(db_->NewIterator(options));
-    }
-    ~LevelCursor() override {
-        it_.reset();
-        if (snapshot_ != nullptr) db_->ReleaseSnapshot(snapshot_);
+        // Needed only now: an iterator goes on seeing what it saw first.
+        options.snapshot = owner.pinned_.get();
+        options.fill_cache = !long_walk;
+        it_.reset(owner.level_->db().NewIterator(options));
     }
     void seek(std::string_view key) override {
         it_->Seek(slice(key));
@@ -184,16 +175,12 @@ class Database::LevelCursor final : public Cursor {
     }
 
     const Database& owner_;
-    leveldb::DB* db_;
-    const leveldb::Snapshot* snapshot_;
     std::unique_ptr<leveldb::Iterator> it_;
 };
 
 // The batch laid over LevelDB: where both have a key the batch's is the newer one.
 class Database::MergedCursor final : public Cursor {
   public:
-    using Batch = std::map<std::string, std::optional<std::string>, std::less<>>;
-
     MergedCursor(const Database& owner, const Batch& batch)
         : level_(owner, false), batch_(batch), at_(batch.end()) {}
 
@@ -212,12 +199,8 @@ class Database::MergedCursor final : public Cursor {
         }
         settle();
     }
-    std::string_view key() const override {
-        return in_batch_ ? std::string_view(at_->first) : level_.key();
-    }
-    std::string_view value() const override {
-        return in_batch_ ? std::string_view(*at_->second) : level_.value();
-    }
+    std::string_view key() const override { return in_batch_ ? at_->first : level_.key(); }
+    std::string_view value() const override { return in_batch_ ? *at_->second : level_.value(); }
 
   private:
     // Chooses the smaller side and steps over what the batch erased.
@@ -236,15 +219,9 @@ class Database::MergedCursor final : public Cursor {
     bool in_batch_ = false;
 };
 
-Database::Database(const Options& options)
-    : options_(options),
-      env_(std::make_unique<LogKeepingEnv>(options.env != nullptr ? options.env
-                                                                  : leveldb::Env::Default())),
-      filter_(const_cast<leveldb::FilterPolicy*>(leveldb::NewBloomFilterPolicy(10)),
-              [](void* p) { delete static_cast<leveldb::FilterPolicy*>(p); }),
-      cache_(leveldb::NewLRUCache(options.block_cache_bytes),
-             [](void* p) { delete static_cast<leveldb::Cache*>(p); }) {
-    on_failure = options.on_failure;
+Database::Database(std::shared_ptr<Level> level) : level_(std::move(level)) {
+    new_batch();
+    on_failure = level_->options.on_failure;
     if (on_failure) return;
     on_failure = [](const base::Error& error) {
         LOG_ERROR("kvstore", "the database failed, and what it holds is unknown: {}",
@@ -253,25 +230,31 @@ Database::Database(const Options& options)
     };
 }
 
-Database::~Database() {
-    before_waiting();
-}
+Database::~Database() = default;
 
 base::Result<std::unique_ptr<Database>> Database::open(const Options& options) {
-    std::unique_ptr<Database> out(new Database(options));
-    leveldb::Options o;
-    o.create_if_missing = true;
-    o.paranoid_checks = true;
-    o.env = out->env_.get();
-    o.write_buffer_size = options.write_buffer_bytes;
-    o.block_cache = static_cast<leveldb::Cache*>(out->cache_.get());
-    o.filter_policy = static_cast<leveldb::FilterPolicy*>(out->filter_.get());
-    o.max_open_files = 256;
-    leveldb::DB* db = nullptr;
-    const auto status = leveldb::DB::Open(o, options.directory, &db);
-    if (!status.ok()) return to_error(status, "open " + options.directory);
-    out->db_.reset(db);
+    auto level = std::make_shared<Level>(options);
+    TRY_VOID(level->open());
+    return std::unique_ptr<Database>(new Database(std::move(level)));
+}
+
+std::unique_ptr<Database> Database::fork() const {
+    std::unique_ptr<Database> out(new Database(level_));
+    out->on_failure = on_failure;
+    out->pinned_ = pinned_;
+    out->freeze();
     return out;
+}
+
+void Database::freeze() {
+    if (!pinned_)
+        pinned_ = {level_->db().GetSnapshot(), [level = level_](const leveldb::Snapshot* snapshot) {
+                       level->db().ReleaseSnapshot(snapshot);
+                   }};
+}
+
+void Database::thaw() {
+    pinned_.reset();
 }
 
 void Database::fail(const base::Error& error) const {
@@ -280,28 +263,45 @@ void Database::fail(const base::Error& error) const {
 }
 
 std::optional<std::string> Database::get(std::string_view key) const {
-    if (auto it = batch_.find(key); it != batch_.end()) return it->second;
+    if (auto it = batch_->find(key); it != batch_->end())
+        return it->second ? std::optional<std::string>(*it->second) : std::nullopt;
     std::string value;
-    const auto status = db_->Get(read_options(), slice(key), &value);
+    leveldb::ReadOptions options = read_options();
+    options.snapshot = pinned_.get();
+    const auto status = level_->db().Get(options, slice(key), &value);
     if (status.IsNotFound()) return std::nullopt;
     if (!status.ok()) fail(to_error(status, "read"));
     return value;
 }
 
-void Database::put(std::string_view key, std::string_view value) {
-    auto it = batch_.lower_bound(key);
-    if (it != batch_.end() && it->first == key)
-        it->second = std::string(value);
-    else
-        batch_.emplace_hint(it, std::string(key), std::string(value));
+void Database::put(std::string_view key, std::string_view value, std::string_view more) {
+    set(key, keep(value, more));
 }
 
 void Database::erase(std::string_view key) {
-    auto it = batch_.lower_bound(key);
-    if (it != batch_.end() && it->first == key)
-        it->second.reset();
+    set(key, std::nullopt);
+}
+
+void Database::set(std::string_view key, std::optional<std::string_view> value) {
+    const auto it = batch_->lower_bound(key);
+    if (it != batch_->end() && it->first == key)
+        it->second = value;
     else
-        batch_.emplace_hint(it, std::string(key), std::nullopt);
+        batch_->emplace_hint(it, keep(key), value);
+}
+
+std::string_view Database::keep(std::string_view bytes, std::string_view more) {
+    const std::size_t size = bytes.size() + more.size();
+    if (size == 0) return {};
+    auto* to = static_cast<char*>(arena_.allocate(size, 1));
+    std::copy(more.begin(), more.end(), std::copy(bytes.begin(), bytes.end(), to));
+    return {to, size};
+}
+
+// Of the one before, nothing needs to be destroyed but memory, which is the arena's.
+void Database::new_batch() {
+    arena_.release();
+    batch_ = new (arena_.allocate(sizeof(Batch), alignof(Batch))) Batch(&arena_);
 }
 
 namespace {
@@ -316,39 +316,46 @@ base::Histogram& commit_seconds() {
 }  // namespace
 
 void Database::commit() {
-    if (batch_.empty()) return;
+    if (batch_->empty()) return;
     const auto began = std::chrono::steady_clock::now();
     leveldb::WriteBatch batch;
-    for (const auto& [key, value] : batch_) {
+    for (const auto& [key, value] : *batch_) {
         if (value)
-            batch.Put(key, *value);
+            batch.Put(slice(key), slice(*value));
         else
-            batch.Delete(key);
+            batch.Delete(slice(key));
     }
-    before_waiting();
-    const auto status = db_->Write(leveldb::WriteOptions(), &batch);
+    new_batch();
+    level_->before_waiting();
+    const auto status = level_->db().Write(leveldb::WriteOptions(), &batch);
     if (!status.ok()) fail(to_error(status, "write"));
-    batch_.clear();
     commit_seconds().observe(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
 }
 
 base::Status Database::sync() {
     if (base::planted(base::PlantedBug::kCompactUnsynced)) return {};
-    before_waiting();
-    // A synced write syncs the logs before, then the current one up to and with itself; an empty
-    // batch is enough to carry it.
-    leveldb::WriteOptions options;
-    options.sync = true;
+    leveldb::DB& db = level_->db();
+    if (level_->options.run_scheduled) {
+        // A write of no batch begins a new memtable; the one before becomes a table.
+        level_->before_waiting();
+        (void)db.Write(leveldb::WriteOptions(), nullptr);
+        level_->before_waiting();
+    } else {
+        // The same, and waits for it, while others go on writing. No table has such a key.
+        const leveldb::Slice nowhere;
+        db.CompactRange(&nowhere, &nowhere);
+    }
+    // LevelDB answers every write with what went wrong in the background.
     leveldb::WriteBatch empty;
-    const auto status = db_->Write(options, &empty);
-    if (!status.ok()) return to_error(status, "sync " + options_.directory);
+    const auto status = db.Write(leveldb::WriteOptions(), &empty);
+    if (!status.ok()) return to_error(status, "sync " + level_->options.directory);
     return {};
 }
 
 std::unique_ptr<Cursor> Database::cursor() const {
-    if (batch_.empty()) return std::make_unique<LevelCursor>(*this, false);
-    return std::make_unique<MergedCursor>(*this, batch_);
+    if (batch_->empty()) return std::make_unique<LevelCursor>(*this, false);
+    return std::make_unique<MergedCursor>(*this, *batch_);
 }
 
 std::unique_ptr<Cursor> Database::snapshot_cursor() const {
@@ -359,7 +366,7 @@ std::optional<std::string> Database::defragment(const std::string& begin, std::s
     std::optional<std::string> end;
     leveldb::ReadOptions options;
     options.fill_cache = false;
-    std::unique_ptr<leveldb::Iterator> it(db_->NewIterator(options));
+    std::unique_ptr<leveldb::Iterator> it(level_->db().NewIterator(options));
     std::size_t seen = 0;
     for (it->Seek(begin); it->Valid(); it->Next()) {
         if (seen >= bytes) {
@@ -373,22 +380,21 @@ std::optional<std::string> Database::defragment(const std::string& begin, std::s
     it.reset();
     const leveldb::Slice from(begin);
     const leveldb::Slice to = end ? leveldb::Slice(*end) : leveldb::Slice();
-    before_waiting();
-    db_->CompactRange(begin.empty() ? nullptr : &from, end ? &to : nullptr);
+    level_->before_waiting();
+    level_->db().CompactRange(begin.empty() ? nullptr : &from, end ? &to : nullptr);
     return end;
 }
 
 std::int64_t Database::approximate_size() const {
     leveldb::Range all("", "\xFF\xFF\xFF\xFF");
     std::uint64_t size = 0;
-    db_->GetApproximateSizes(&all, 1, &size);
+    level_->db().GetApproximateSizes(&all, 1, &size);
     std::string memory;
     std::uint64_t in_memory = 0;
-    if (db_->GetProperty("leveldb.approximate-memory-usage", &memory))
+    if (level_->db().GetProperty("leveldb.approximate-memory-usage", &memory))
         in_memory = std::strtoull(memory.c_str(), nullptr, 10);
     // It counts the cache of blocks, too, which holds nothing that is not on disk.
-    const auto cached = static_cast<leveldb::Cache*>(cache_.get())->TotalCharge();
-    in_memory -= std::min<std::uint64_t>(in_memory, cached);
+    in_memory -= std::min<std::uint64_t>(in_memory, level_->cached_bytes());
     return static_cast<std::int64_t>(size + in_memory);
 }
 

@@ -1,12 +1,15 @@
 #pragma once
 // Database: LevelDB with a batch in front of it. Writes go to the batch, which reads see at once;
-// commit() hands the whole batch to LevelDB, atomically and without sync. One thread (the store
-// loop) uses it; LevelDB's own thread compacts. Snapshots may be read on another thread.
+// commit() hands the whole batch to LevelDB, atomically, where it is durable only after sync() or
+// once LevelDB has made tables of it: a crash leaves what some commit() left. One thread (the store
+// loop) uses it; LevelDB's own thread compacts. Another thread may read snapshots, or have a front
+// of its own (fork()).
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +17,6 @@
 #include "base/result.h"
 
 namespace leveldb {
-class DB;
 class Env;
 class Snapshot;
 }  // namespace leveldb
@@ -62,13 +64,23 @@ class Database {
     std::function<void(const base::Error&)> on_failure;
 
     std::optional<std::string> get(std::string_view key) const;
-    void put(std::string_view key, std::string_view value);
+    // The value is `value` and `more`, one after the other.
+    void put(std::string_view key, std::string_view value, std::string_view more = {});
     void erase(std::string_view key);
-    // Everything put and erased since the last commit, in one atomic LevelDB write without sync.
+    // Everything put and erased since the last commit, in one atomic LevelDB write.
     void commit();
-    bool has_uncommitted() const { return !batch_.empty(); }
-    // Makes all that was committed durable. Blocks on the disk; any thread.
+    bool has_uncommitted() const { return !batch_->empty(); }
+    // Makes all that was committed durable: LevelDB writes its memtable out. Blocks on the disk;
+    // any thread.
     base::Status sync();
+
+    // Another front of the same LevelDB, with an empty batch, for one other thread. It reads what
+    // this one does, as committed now, and its own batch.
+    std::unique_ptr<Database> fork() const;
+    // Until thaw(), reads see nothing that is committed from now on: a fork writes. Nothing may be
+    // written here meanwhile.
+    void freeze();
+    void thaw();
 
     // Sees the batch as well.
     std::unique_ptr<Cursor> cursor() const;
@@ -85,22 +97,23 @@ class Database {
     std::int64_t approximate_size() const;
 
   private:
-    class LogKeepingEnv;
+    class Level;
     class LevelCursor;
     class MergedCursor;
 
-    explicit Database(const Options& options);
+    explicit Database(std::shared_ptr<Level> level);
     void fail(const base::Error& error) const;
-    void before_waiting() const {
-        if (options_.run_scheduled) options_.run_scheduled();
-    }
 
-    Options options_;
-    std::unique_ptr<LogKeepingEnv> env_;
-    std::unique_ptr<void, void (*)(void*)> filter_;
-    std::unique_ptr<void, void (*)(void*)> cache_;
-    std::unique_ptr<leveldb::DB> db_;
-    std::map<std::string, std::optional<std::string>, std::less<>> batch_;
+    std::shared_ptr<Level> level_;                     // shared by all fronts
+    std::shared_ptr<const leveldb::Snapshot> pinned_;  // what reads see; null: everything
+    // What it holds lies in the arena, and goes at once when the arena is released.
+    using Batch = std::pmr::map<std::string_view, std::optional<std::string_view>>;
+    // `value` lies in the arena.
+    void set(std::string_view key, std::optional<std::string_view> value);
+    std::string_view keep(std::string_view bytes, std::string_view more = {});
+    void new_batch();
+    std::pmr::monotonic_buffer_resource arena_{16 << 10};
+    Batch* batch_ = nullptr;
 };
 
 }  // namespace kvstore

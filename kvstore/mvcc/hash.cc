@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "kvstore/errors.h"
+#include "kvstore/mvcc/history.h"
 #include "kvstore/mvcc/record.h"
 #include "kvstore/mvcc/schema.h"
 #include "kvstore/mvcc/store.h"
@@ -16,17 +17,20 @@ class KeyHasher {
     KeyHasher(std::int64_t compacted, std::int64_t up_to) : compacted_(compacted), up_to_(up_to) {}
 
     void begin_key() { below_compacted_ = false; }
-    // `record` is empty for a deletion.
-    void add(std::string_view key, std::int64_t revision, std::string_view record) {
-        if (revision > up_to_) return;
+    // Whether the version counts, which adds nothing yet. `deletion` has no record.
+    bool counts(std::int64_t revision, bool deletion) {
+        if (revision > up_to_) return false;
         if (revision <= compacted_) {
             // Only the newest at or below the compacted revision can be read, and a deletion reads
             // as nothing: leaving the others out makes the hash independent of how far a member has
             // scrubbed.
-            if (below_compacted_) return;
+            if (below_compacted_) return false;
             below_compacted_ = true;
-            if (record.empty()) return;
+            if (deletion) return false;
         }
+        return true;
+    }
+    void add(std::string_view key, std::int64_t revision, std::string_view record) {
         std::string head;
         base::append_varint(&head, key.size());
         head.append(key);
@@ -50,6 +54,7 @@ base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
     KeyHasher hasher(compacted_, revision > 0 ? revision : revision_);
     auto current = db_->cursor();
     auto history = db_->cursor();
+    auto revisions = db_->cursor();
     current->seek(std::string(1, schema::kCurrent));
     history->seek(std::string(1, schema::kHistory));
     auto has_current = [&] { return current->valid() && current->key()[0] == schema::kCurrent; };
@@ -65,11 +70,13 @@ base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
         if (take_current) {
             const auto record = RecordView::parse(current->value());
             CHECK(record.has_value());
-            hasher.add(key, record->mod_revision, current->value());
+            if (hasher.counts(record->mod_revision, false))
+                hasher.add(key, record->mod_revision, current->value());
             current->next();
         }
         for (; h && h->key == key; history->next(), h = history_at())
-            hasher.add(key, h->revision, history->value());
+            if (hasher.counts(h->revision, history->value().empty()))
+                hasher.add(key, h->revision, history_record(*revisions, history->value()));
     }
     return hasher.value();
 }

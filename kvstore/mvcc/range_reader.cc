@@ -12,8 +12,8 @@ constexpr char kKvsTag = 2 << 3 | 2;
 RecordCursor open(const Database& db, const RangeReader::Options& o) {
     // With nothing in the batch, a cursor is LevelDB's own, which reads a snapshot.
     CHECK(!db.has_uncommitted());
-    if (o.revision == 0) return {db.cursor(), o.interval};
-    return {db.cursor(), db.cursor(), o.interval, o.revision};
+    if (o.revision == 0) return {db, o.interval};
+    return {db, o.interval, o.revision};
 }
 
 }  // namespace

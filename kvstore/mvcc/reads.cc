@@ -4,6 +4,7 @@
 
 #include "base/planted.h"
 #include "kvstore/errors.h"
+#include "kvstore/mvcc/history.h"
 #include "kvstore/mvcc/record.h"
 #include "kvstore/mvcc/record_cursor.h"
 #include "kvstore/mvcc/schema.h"
@@ -117,7 +118,7 @@ std::optional<std::string> MvccStore::record_at(std::string_view key, std::int64
     cursor->seek(schema::history_key(key, revision));
     if (!cursor->valid() || !cursor->key().starts_with(prefix) || cursor->value().empty())
         return std::nullopt;
-    return std::string(cursor->value());
+    return history_record(*cursor, std::string(cursor->value()));
 }
 
 void MvccStore::visit(std::string_view key, std::string_view range_end, std::int64_t revision,
@@ -129,8 +130,8 @@ void MvccStore::visit(std::string_view key, std::string_view range_end, std::int
         if (const auto found = record(key, revision)) f(key, *found);
         return;
     }
-    RecordCursor cursor = now ? RecordCursor(db_->cursor(), interval)
-                              : RecordCursor(db_->cursor(), db_->cursor(), interval, revision);
+    RecordCursor cursor =
+        now ? RecordCursor(*db_, interval) : RecordCursor(*db_, interval, revision);
     for (; cursor.valid(); cursor.next())
         if (!f(cursor.key(), cursor.record())) return;
 }
@@ -247,24 +248,25 @@ std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,
             *next = at->revision + 1;
             return out;
         }
-        const std::string_view change = cursor->value();
-        CHECK(!change.empty());
-        const std::string_view key = change.substr(1);
-        if (request.want && !request.want(key)) continue;
+        const auto change = schema::parse_change(cursor->value());
+        CHECK(change.has_value(), "what happened at revision {} cannot be read", at->revision);
+        if (request.want && !request.want(change->key)) continue;
         Event event;
-        event.key = key;
-        event.is_delete = change[0] == 'D';
+        event.key = change->key;
+        event.is_delete = change->is_delete;
         if (event.is_delete) {
-            event.record = RecordView{.key = key, .mod_revision = at->revision}.encode();
+            event.record = RecordView{.key = event.key, .mod_revision = at->revision}.encode();
         } else {
-            auto record = record_at(key, at->revision);
+            auto record = record_at(event.key, at->revision);
             // Replaced below the compacted revision, and gone: such an event is not promised to
             // anyone.
             if (!record || parse_or_die(*record).mod_revision != at->revision) continue;
             event.record = std::move(*record);
         }
         if (request.with_previous && at->revision - 1 >= compacted_)
-            event.previous = record_at(key, at->revision - 1).value_or("");
+            event.previous = change->replaced.empty()
+                                 ? record_at(event.key, at->revision - 1).value_or("")
+                                 : std::string(change->replaced);
         if (new_revision) out.push_back({at->revision, {}});
         out.back().events.push_back(std::move(event));
         ++gathered;

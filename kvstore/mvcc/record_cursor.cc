@@ -1,6 +1,7 @@
 #include "kvstore/mvcc/record_cursor.h"
 
 #include "base/check.h"
+#include "kvstore/mvcc/history.h"
 #include "kvstore/mvcc/record.h"
 
 namespace kvstore {
@@ -15,17 +16,17 @@ std::int64_t mod_revision_of(std::string_view bytes) {
 
 }  // namespace
 
-RecordCursor::RecordCursor(std::unique_ptr<Cursor> current, schema::KeyInterval interval)
-    : current_(std::move(current)), interval_(std::move(interval)) {
+RecordCursor::RecordCursor(const Database& db, schema::KeyInterval interval)
+    : current_(db.cursor()), interval_(std::move(interval)) {
     if (interval_.empty()) return;
     current_->seek(schema::current_key(interval_.begin));
     settle();
 }
 
-RecordCursor::RecordCursor(std::unique_ptr<Cursor> current, std::unique_ptr<Cursor> history,
-                           schema::KeyInterval interval, std::int64_t revision)
-    : current_(std::move(current)),
-      history_(std::move(history)),
+RecordCursor::RecordCursor(const Database& db, schema::KeyInterval interval, std::int64_t revision)
+    : current_(db.cursor()),
+      history_(db.cursor()),
+      revisions_(db.cursor()),
       interval_(std::move(interval)),
       revision_(revision) {
     if (interval_.empty()) return;
@@ -74,7 +75,7 @@ void RecordCursor::find_version() {
         while (history_at_ && history_at_->key == key_) {
             if (!found && history_at_->revision <= revision_) {
                 found = true;
-                record_ = history_->value();
+                record_ = history_record(*revisions_, history_->value());
             }
             history_->next();
             history_at_ = at_history();

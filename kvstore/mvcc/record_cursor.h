@@ -1,6 +1,6 @@
 #pragma once
-// RecordCursor: walks the live records of an interval of keys as of a revision, in key order. On
-// the store loop with the database's own cursors; on any one thread with snapshot cursors.
+// RecordCursor: walks the live records of an interval of keys as of a revision, in key order. Made
+// on the store loop; where the database has nothing uncommitted, used on any one thread.
 
 #include <memory>
 #include <optional>
@@ -15,10 +15,9 @@ namespace kvstore {
 class RecordCursor {
   public:
     // The newest records.
-    RecordCursor(std::unique_ptr<Cursor> current, schema::KeyInterval interval);
+    RecordCursor(const Database& db, schema::KeyInterval interval);
     // Those as of `revision`: what is current and what was replaced since, side by side.
-    RecordCursor(std::unique_ptr<Cursor> current, std::unique_ptr<Cursor> history,
-                 schema::KeyInterval interval, std::int64_t revision);
+    RecordCursor(const Database& db, schema::KeyInterval interval, std::int64_t revision);
 
     bool valid() const { return valid_; }
     void next();
@@ -35,6 +34,7 @@ class RecordCursor {
 
     std::unique_ptr<Cursor> current_;
     std::unique_ptr<Cursor> history_;  // null: the newest records
+    std::unique_ptr<Cursor> revisions_;
     schema::KeyInterval interval_;
     std::int64_t revision_ = 0;
     std::optional<schema::HistoryKey> history_at_;

@@ -80,6 +80,23 @@ std::string attached_key(std::int64_t lease, std::string_view key) {
     return out;
 }
 
+std::string encode_change(bool is_delete, std::string_view key) {
+    std::string out(1, is_delete ? 'd' : 'p');
+    base::append_varint(&out, key.size());
+    return out.append(key);
+}
+
+std::optional<Change> parse_change(std::string_view value) {
+    if (value.empty()) return std::nullopt;
+    const char what = value[0];
+    value.remove_prefix(1);
+    if (what == 'P' || what == 'D') return Change{what == 'D', value, {}};
+    std::uint64_t size = 0;
+    if ((what != 'p' && what != 'd') || !base::take_varint(&value, &size) || size > value.size())
+        return std::nullopt;
+    return Change{what == 'd', value.substr(0, size), value.substr(size)};
+}
+
 std::optional<HistoryKey> parse_history_key(std::string_view bytes) {
     if (bytes.size() < 11 || bytes[0] != kHistory) return std::nullopt;
     HistoryKey out;

@@ -1,16 +1,22 @@
 #pragma once
-// How the store's data lies in LevelDB. Pure. Four spaces of keys, told apart by their first byte:
+// How the store's data lies in LevelDB. Pure. Spaces of keys, told apart by their first byte:
 //
-//   c <key>                      → record            the current version of every live key
-//   h <escaped key> <~revision>  → record or ""      versions that were replaced, newest first; ""
-//   is a deletion r <revision> <sub>           → 'P'|'D' <key>     what happened, in order: watches
-//   replay it, compaction walks it m <name>                     → …                 applied index,
-//   revisions, compaction progress l <lease> / a <lease> <key>  → LeaseRecord / ""  leases, and the
-//   keys attached to each
+//   c <key>                      the record: the current version of every live key
+//   r <revision> <sub>           what happened, in order: 'p' or 'd', the key behind its length,
+//   and
+//                                the record that was replaced, if any. Watches replay it,
+//                                compaction walks it. ('P' or 'D' and the key: databases from
+//                                before records were moved here)
+//   h <escaped key> <~revision>  versions that were replaced, newest first: the place under `r`
+//                                where the record is; "": a deletion. (Or the record itself)
+//   l <lease>, a <lease> <key>   LeaseRecord; "": leases, and the keys attached to each
+//   u <name>                     users and roles, see kvstore/auth/auth_state.h
+//   m <name>                     applied index, revisions, compaction progress, …
 //
-// A record is a serialized mvccpb.KeyValue, so that a range answer can carry it as it lies here. A
-// value is written once when it is put and moved to `h` when it is replaced. Documented in
-// docs/storage.md.
+// A record is a serialized mvccpb.KeyValue, so that a range answer can carry it as it lies here. It
+// is written once when it is put, and once more when it is replaced, under the revision that
+// replaces it: what is written there comes in order, so that LevelDB moves its tables from level to
+// level instead of merging them. Documented in docs/storage.md.
 
 #include <cstdint>
 #include <optional>
@@ -25,7 +31,7 @@ inline constexpr char kRevision = 'r';
 inline constexpr char kMeta = 'm';
 inline constexpr char kLease = 'l';
 inline constexpr char kAttached = 'a';
-inline constexpr char kAuth = 'u';  // users and roles, see kvstore/auth/auth_state.h
+inline constexpr char kAuth = 'u';
 
 inline constexpr std::string_view kMetaApplied = "mapplied";  // u64 index, u64 term (little-endian)
 inline constexpr std::string_view kMetaMembership = "mmembership";  // of the group, as applied
@@ -52,6 +58,17 @@ std::string revision_key(std::int64_t revision, std::int64_t sub = 0);
 std::string lease_key(std::int64_t lease);
 std::string attached_prefix(std::int64_t lease);
 std::string attached_key(std::int64_t lease, std::string_view key);
+
+// What a value under `r` says.
+struct Change {
+    bool is_delete = false;
+    std::string_view key;
+    std::string_view replaced;  // a record; empty: there was none, or it is elsewhere
+};
+// All of it but `replaced`, which follows.
+std::string encode_change(bool is_delete, std::string_view key);
+// Views into `value`. Nothing when it is not a change.
+std::optional<Change> parse_change(std::string_view value);
 
 struct HistoryKey {
     std::string key;

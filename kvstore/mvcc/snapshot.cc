@@ -123,10 +123,10 @@ base::Status DatabaseDirectory::Installer::add(std::string_view chunk) {
 
 void DatabaseDirectory::Installer::take(std::string_view key, std::string_view value) {
     // What is read when the copy is put in use must be sound; then it is too late to refuse it.
-    LeaseRecord lease;
-    if (schema::parse_lease_key(key) &&
-        !lease.ParseFromArray(value.data(), static_cast<int>(value.size())))
-        malformed_ = true;
+    if (schema::parse_lease_key(key)) {
+        LeaseRecord lease;
+        if (!lease.ParseFromArray(value.data(), static_cast<int>(value.size()))) malformed_ = true;
+    }
     db_->put(key, value);
     uncommitted_ += key.size() + value.size();
     if (uncommitted_ < kCommitBytes) return;

@@ -1,5 +1,9 @@
 #include "kvstore/mvcc/store.h"
 
+#include <algorithm>
+#include <span>
+#include <utility>
+
 #include "base/bytes.h"
 #include "base/planted.h"
 #include "kvstore/errors.h"
@@ -43,6 +47,7 @@ void MvccStore::rebind(Database& db) {
     revision_ = load_i64(db, schema::kMetaRevision, 1);
     compacted_ = load_i64(db, schema::kMetaCompacted, 0);
     scrubbed_ = load_i64(db, schema::kMetaScrubbed, 0);
+    scrub_from_.clear();
     keys_ = load_i64(db, schema::kMetaKeys, -1);
     if (keys_ < 0) keys_ = count_keys();
 }
@@ -74,10 +79,7 @@ class MvccStore::Writer {
         const std::string at = schema::current_key(request.key());
         std::string old_bytes = store_.db_->get(at).value_or("");
         RecordView old;
-        if (!old_bytes.empty()) {
-            old = parse(old_bytes);
-            store_.db_->put(schema::history_key(request.key(), old.mod_revision), old_bytes);
-        }
+        if (!old_bytes.empty()) old = parse(old_bytes);
         RecordView record;
         record.key = request.key();
         record.create_revision = old_bytes.empty() ? revision_ : old.create_revision;
@@ -93,31 +95,35 @@ class MvccStore::Writer {
         std::string bytes = record.encode();
         store_.db_->put(at, bytes);
         if (old_bytes.empty()) ++new_keys_;
-        note('P', request.key());
+        note(false, request.key(), old_bytes, old.mod_revision);
         events_->events.push_back({false, request.key(), std::move(bytes), old_bytes});
         return old_bytes;
     }
 
-    // Answers the deleted records, in key order.
-    std::vector<std::string> erase(std::string_view key, std::string_view range_end) {
+    // Answers the deletions' events, in key order, with the records that were deleted. Valid until
+    // the next change.
+    std::span<const Event> erase(std::string_view key, std::string_view range_end) {
         std::vector<std::string> records;
         store_.visit(key, range_end, 0, [&](std::string_view, std::string_view record) {
             records.emplace_back(record);
             return true;
         });
         new_keys_ -= static_cast<std::int64_t>(records.size());
-        for (const auto& bytes : records) {
+        const std::size_t before = events_->events.size();
+        for (auto& bytes : records) {
             const RecordView old = parse(bytes);
             store_.db_->erase(schema::current_key(old.key));
-            store_.db_->put(schema::history_key(old.key, old.mod_revision), bytes);
             store_.db_->put(schema::history_key(old.key, revision_), "");
             if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, old.key));
-            note('D', old.key);
-            events_->events.push_back(
-                {true, std::string(old.key),
-                 RecordView{.key = old.key, .mod_revision = revision_}.encode(), bytes});
+            note(true, old.key, bytes, old.mod_revision);
+            Event event{true,
+                        std::string(old.key),
+                        RecordView{.key = old.key, .mod_revision = revision_}.encode(),
+                        {}};
+            event.previous = std::move(bytes);
+            events_->events.push_back(std::move(event));
         }
-        return records;
+        return std::span<const Event>(events_->events).subspan(before);
     }
 
     void finish() {
@@ -146,8 +152,8 @@ class MvccStore::Writer {
         out.mutable_header()->set_revision(visible_revision());
         out.set_deleted(static_cast<std::int64_t>(deleted.size()));
         if (request.prev_kv())
-            for (const auto& record : deleted)
-                CHECK(out.add_prev_kvs()->ParseFromString(record));
+            for (const Event& event : deleted)
+                CHECK(out.add_prev_kvs()->ParseFromString(event.previous));
         return out;
     }
 
@@ -192,10 +198,12 @@ class MvccStore::Writer {
         return *record;
     }
 
-    void note(char what, std::string_view key) {
-        std::string change(1, what);
-        change.append(key);
-        store_.db_->put(schema::revision_key(revision_, sub_++), change);
+    // A change, and where the record is that it replaced, if any.
+    void note(bool is_delete, std::string_view key, std::string_view replaced,
+              std::int64_t replaced_revision) {
+        const std::string place = schema::revision_key(revision_, sub_++);
+        store_.db_->put(place, schema::encode_change(is_delete, key), replaced);
+        if (!replaced.empty()) store_.db_->put(schema::history_key(key, replaced_revision), place);
     }
 
     MvccStore& store_;
@@ -280,13 +288,54 @@ std::int64_t MvccStore::lease_remaining(std::int64_t id) const {
     return lease_record(*db_, id).remaining_seconds();
 }
 
-std::vector<std::string> MvccStore::lease_keys(std::int64_t id) const {
+std::vector<std::string> MvccStore::lease_keys(std::int64_t id, std::size_t limit) const {
     std::vector<std::string> keys;
     const std::string prefix = schema::attached_prefix(id);
     auto cursor = db_->cursor();
-    for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next())
+    for (cursor->seek(prefix);
+         cursor->valid() && cursor->key().starts_with(prefix) && keys.size() < limit;
+         cursor->next())
         keys.emplace_back(schema::attached_user_key(cursor->key()));
     return keys;
+}
+
+bool MvccStore::deletes_more_than(const Command& command, std::size_t keys) const {
+    std::size_t seen = 0;
+    const auto count = [&](const pb::DeleteRangeRequest& request) {
+        if (!request.range_end().empty())
+            visit(request.key(), request.range_end(), 0,
+                  [&](std::string_view, std::string_view) { return ++seen <= keys; });
+        return seen > keys;
+    };
+    const auto count_all = [&](const pb::TxnRequest& txn, const auto& again) -> bool {
+        const auto any = [&](const pb::RequestOp& op) {
+            return (op.has_request_delete_range() && count(op.request_delete_range())) ||
+                   (op.has_request_txn() && again(op.request_txn(), again));
+        };
+        return std::any_of(txn.success().begin(), txn.success().end(), any) ||
+               std::any_of(txn.failure().begin(), txn.failure().end(), any);
+    };
+    switch (command.op_case()) {
+        case Command::kDeleteRange:
+            return count(command.delete_range());
+        case Command::kTxn:
+            return count_all(command.txn(), count_all);
+        case Command::kLeaseRevoke:
+            return lease_keys(command.lease_revoke().id(), keys + 1).size() > keys;
+        default:
+            return false;
+    }
+}
+
+MvccStore::Counters& MvccStore::Counters::operator+=(const Counters& other) {
+    ranges += other.ranges;
+    puts += other.puts;
+    deletes += other.deletes;
+    txns += other.txns;
+    events += other.events;
+    leases_granted += other.leases_granted;
+    leases_revoked += other.leases_revoked;
+    return *this;
 }
 
 std::vector<std::int64_t> MvccStore::leases() const {
@@ -304,62 +353,81 @@ base::Status MvccStore::compact(std::int64_t revision) {
     if (revision <= compacted_) return errors::compacted();
     if (revision > revision_) return errors::future_revision();
     compacted_ = revision;
+    scrub_from_.clear();  // what stayed at the earlier one goes, too
     save_i64(*db_, schema::kMetaCompacted, revision);
     return {};
 }
 
 // Of the versions of `key` that are not above the compacted revision only the newest can still be
 // read, and not even that one when it is a deletion below it.
-void MvccStore::scrub_key(std::string_view key) {
+void MvccStore::scrub_key(std::string_view key, Cursor& cursor,
+                          std::vector<std::string>* gone) const {
     std::int64_t newest = 0;
     if (auto current = db_->get(schema::current_key(key))) {
         const auto mod = RecordView::parse(*current)->mod_revision;
         if (mod <= compacted_) newest = mod;
     }
     const std::string prefix = schema::history_prefix(key);
-    std::vector<std::string> gone;
-    auto cursor = db_->cursor();
-    for (cursor->seek(schema::history_key(key, compacted_));
-         cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
-        const auto at = schema::parse_history_key(cursor->key());
+    for (cursor.seek(schema::history_key(key, compacted_));
+         cursor.valid() && cursor.key().starts_with(prefix); cursor.next()) {
+        const auto at = schema::parse_history_key(cursor.key());
         CHECK(at.has_value());
-        const bool keep = newest == 0 && !(cursor->value().empty() && at->revision < compacted_);
+        const bool keep = newest == 0 && !(cursor.value().empty() && at->revision < compacted_);
         if (newest == 0) newest = at->revision;
-        if (!keep) gone.emplace_back(cursor->key());
+        if (!keep) gone->emplace_back(cursor.key());
     }
-    for (const auto& at : gone)
-        db_->erase(at);
 }
 
 bool MvccStore::scrub(int budget) {
     if (scrubbed_ >= compacted_) return false;
-    std::vector<std::pair<std::string, std::string>> changes;  // its place under `r`, and the key
+    struct Scrubbed {
+        std::string place;  // under `r`
+        std::string key;
+        std::string left;  // what stays there; empty: nothing
+    };
+    std::vector<Scrubbed> changes;
     std::int64_t reached = compacted_;
-    std::int64_t last = 0;
+    const std::string from = std::exchange(scrub_from_, {});
     {
         auto cursor = db_->cursor();
-        for (cursor->seek(schema::revision_key(0)); cursor->valid(); cursor->next()) {
+        for (cursor->seek(from.empty() ? schema::revision_key(0) : from); cursor->valid();
+             cursor->next()) {
             const auto at = schema::parse_revision_key(cursor->key());
             if (!at || at->revision > compacted_) break;
-            // Whole revisions only, so that each call gets further.
-            if (--budget < 0 && at->revision != last) {
-                reached = last;
+            if (budget-- == 0) {
+                scrub_from_ = cursor->key();
+                reached = at->revision - 1;
                 break;
             }
-            last = at->revision;
-            // What happened at the compacted revision itself stays: a watch may begin there.
-            if (at->revision < compacted_ || base::planted(base::PlantedBug::kWatchLosesDelete))
-                changes.emplace_back(cursor->key(), cursor->value().substr(1));
-            else
-                changes.emplace_back("", cursor->value().substr(1));
+            const auto change = schema::parse_change(cursor->value());
+            CHECK(change.has_value(), "what happened at revision {} cannot be read", at->revision);
+            // What happened at the compacted revision itself stays, for a watch may begin there;
+            // what it replaced cannot be read any more.
+            const bool stays =
+                at->revision == compacted_ && !base::planted(base::PlantedBug::kWatchLosesDelete);
+            changes.push_back({std::string(cursor->key()), std::string(change->key),
+                               stays ? schema::encode_change(change->is_delete, change->key) : ""});
         }
     }
-    for (const auto& [place, key] : changes) {
-        scrub_key(key);
-        if (!place.empty()) db_->erase(place);
+    // One cursor for all: keys that were changed together often lie together.
+    std::vector<std::string> gone;
+    {
+        auto cursor = db_->cursor();
+        for (const auto& change : changes)
+            scrub_key(change.key, *cursor, &gone);
     }
-    scrubbed_ = std::max(scrubbed_, reached);
-    save_i64(*db_, schema::kMetaScrubbed, scrubbed_);
+    for (const auto& place : gone)
+        db_->erase(place);
+    for (const auto& change : changes) {
+        if (change.left.empty())
+            db_->erase(change.place);
+        else
+            db_->put(change.place, change.left);
+    }
+    if (reached > scrubbed_) {
+        scrubbed_ = reached;
+        save_i64(*db_, schema::kMetaScrubbed, scrubbed_);
+    }
     return scrubbed_ < compacted_;
 }
 

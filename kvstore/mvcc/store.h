@@ -34,6 +34,8 @@ class TxnResponse;
 
 namespace kvstore {
 
+class Command;
+
 // Checks that need no state: what is wrong with a request whoever looks at it. To be done before it
 // is proposed.
 base::Status validate(const etcdserverpb::RangeRequest& request);
@@ -46,6 +48,8 @@ base::Status validate(const etcdserverpb::TxnRequest& request, int max_ops = 128
 bool is_plain(const etcdserverpb::RangeRequest& request);
 // True when no branch can change anything (it then need not go through the log).
 bool is_read_only(const etcdserverpb::TxnRequest& request);
+// True when it looks at intervals of keys.
+bool reads_ranges(const etcdserverpb::TxnRequest& request);
 // True when every range in it asks for a serializable answer.
 bool is_serializable(const etcdserverpb::TxnRequest& request);
 
@@ -53,7 +57,8 @@ class MvccStore {
   public:
     // Reads where the store stands from the database, which it uses and does not own.
     explicit MvccStore(Database& db);
-    // Goes on with another database (a snapshot was installed).
+    // Goes on with another database (a snapshot was installed), or with this one where a fork of it
+    // was written to.
     void rebind(Database& db);
 
     // The newest revision; 1 when nothing was ever written.
@@ -80,7 +85,7 @@ class MvccStore {
 
     // Reads below `revision` fail from now on. The space is freed by scrub().
     base::Status compact(std::int64_t revision);
-    // Frees what compact() made unreachable, at most about `budget` changes a call; false when
+    // Frees what compact() made unreachable, at most `budget` changes a call; false when
     // nothing is left to do.
     bool scrub(int budget);
     // Whether it has something to do.
@@ -97,7 +102,7 @@ class MvccStore {
     std::int64_t lease_ttl(std::int64_t id) const;
     // As last checkpointed; 0: all of it.
     std::int64_t lease_remaining(std::int64_t id) const;
-    std::vector<std::string> lease_keys(std::int64_t id) const;
+    std::vector<std::string> lease_keys(std::int64_t id, std::size_t limit = SIZE_MAX) const;
     std::vector<std::int64_t> leases() const;
 
     // History for watchers: the changes of revisions from `from` (not below the compacted revision)
@@ -119,6 +124,10 @@ class MvccStore {
 
     // How many keys live.
     std::int64_t keys() const { return keys_; }
+    // Whether the command deletes more than `keys` keys, or may: each branch of a transaction
+    // counts. Reads no more than that.
+    bool deletes_more_than(const Command& command, std::size_t keys) const;
+
     // What was done since the start; for metrics. Reads of transactions count, too.
     struct Counters {
         std::uint64_t ranges = 0;
@@ -128,8 +137,12 @@ class MvccStore {
         std::uint64_t events = 0;
         std::uint64_t leases_granted = 0;
         std::uint64_t leases_revoked = 0;
+
+        Counters& operator+=(const Counters& other);
     };
     const Counters& counters() const { return counters_; }
+    // What a store on a fork of the database did for this one.
+    void add_counters(const Counters& other) { counters_ += other; }
     // A range that was read otherwise than through range().
     void count_range() { ++counters_.ranges; }
 
@@ -153,13 +166,14 @@ class MvccStore {
     base::Status check_put(const etcdserverpb::PutRequest& request) const;
     void read_branch(const etcdserverpb::TxnRequest& request,
                      etcdserverpb::TxnResponse* response) const;
-    void scrub_key(std::string_view key);
+    void scrub_key(std::string_view key, Cursor& cursor, std::vector<std::string>* gone) const;
     std::int64_t count_keys() const;
 
     Database* db_ = nullptr;
     std::int64_t revision_ = 1;
     std::int64_t compacted_ = 0;
     std::int64_t scrubbed_ = 0;
+    std::string scrub_from_;  // where scrub() goes on; empty: at the beginning
     std::int64_t keys_ = 0;
     mutable Counters counters_;
 };

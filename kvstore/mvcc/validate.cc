@@ -135,6 +135,17 @@ bool is_read_only(const pb::TxnRequest& request) {
            std::all_of(request.failure().begin(), request.failure().end(), reads);
 }
 
+bool reads_ranges(const pb::TxnRequest& request) {
+    auto compares = [](const pb::Compare& compare) { return !compare.range_end().empty(); };
+    auto reads = [](const pb::RequestOp& op) {
+        return !op.request_range().range_end().empty() ||
+               (op.has_request_txn() && reads_ranges(op.request_txn()));
+    };
+    return std::any_of(request.compare().begin(), request.compare().end(), compares) ||
+           std::any_of(request.success().begin(), request.success().end(), reads) ||
+           std::any_of(request.failure().begin(), request.failure().end(), reads);
+}
+
 bool is_serializable(const pb::TxnRequest& request) {
     auto serializable = [](const pb::RequestOp& op) {
         return op.has_request_range() ? op.request_range().serializable()

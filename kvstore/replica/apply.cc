@@ -17,6 +17,7 @@ void Replica::Impl::apply_entry(const raft::Entry& entry,
             const bool waits = proposals.waits(node, sequence);
             ApplyResult result = machine.apply({entry.index, entry.term, waits}, bytes);
             if (waits) finished->push_back({proposals.take(sequence), std::move(result)});
+            return true;
         });
     // All members see the same bytes, so they skip the same part.
     if (!whole) LOG_ERROR("replica", "entry {} holds a malformed batch; skipped", entry.index);
@@ -37,28 +38,82 @@ void Replica::Impl::apply_config(const raft::Entry& entry) {
     });
 }
 
-void Replica::Impl::apply(const std::vector<raft::Entry>& entries) {
+// Whatever was proposed in earlier terms and is not applied until now never will be.
+void Replica::Impl::note_term(const raft::Entry& entry) {
+    if (entry.term <= applied_term) return;
+    applied_term = entry.term;
+    counters.proposals_repeated += proposals.lost_before(entry.term);
+    lost_changes_before(entry.term);
+}
+
+// The proposal of an entry that is to be applied aside.
+std::optional<Proposals::One> Replica::Impl::long_proposal(const raft::Entry& entry) const {
+    if (entry.type != raft::EntryType::kData || !entry.payload) return std::nullopt;
+    const auto one = Proposals::only_one(entry.data());
+    return one && machine.takes_long(one->bytes) ? one : std::nullopt;
+}
+
+void Replica::Impl::apply(std::vector<raft::Entry> entries) {
+    if (entries.empty()) return;
+    CHECK(to_apply.empty());
+    to_apply = std::move(entries);
+    apply_from(0);
+}
+
+void Replica::Impl::apply_from(std::size_t first) {
+    while (first < to_apply.size()) {
+        if (const auto one = long_proposal(to_apply[first])) return apply_aside(first, *one);
+        first = apply_batch(first);
+    }
+    to_apply.clear();
+    core->hold_committed(false);
+    if (proposals.has_unsent()) schedule_flush();
+}
+
+// Up to the end, or to an entry that is to be applied aside. Where it got.
+std::size_t Replica::Impl::apply_batch(std::size_t first) {
     std::vector<Proposals::Finished> finished;
-    bool new_term = false;
-    for (const raft::Entry& entry : entries) {
-        if (entry.term > applied_term) {
-            applied_term = entry.term;
-            new_term = true;
-            counters.proposals_repeated += proposals.lost_before(entry.term);
-            lost_changes_before(entry.term);
-        }
+    std::size_t i = first;
+    do {
+        const raft::Entry& entry = to_apply[i];
+        note_term(entry);
         if (entry.type == raft::EntryType::kConfig) {
             apply_config(entry);
         } else if (entry.payload) {
             apply_entry(entry, &finished);
         }
-    }
-    const raft::Entry& last = entries.back();
+    } while (++i < to_apply.size() && !long_proposal(to_apply[i]));
+    const raft::Entry& last = to_apply[i - 1];
     machine.end_of_batch({last.index, last.term});
     core->applied(last.index);
     for (auto& f : finished)
         f.done(std::move(f.result));
-    if (new_term && proposals.has_unsent()) schedule_flush();
+    return i;
+}
+
+// The core goes on, and keeps what is committed meanwhile to itself.
+void Replica::Impl::apply_aside(std::size_t i, const Proposals::One& proposal) {
+    const raft::Entry& entry = to_apply[i];
+    note_term(entry);
+    aside = true;
+    core->hold_committed(true);
+    ++counters.applied_aside;
+    machine.apply_aside(
+        {entry.index, entry.term, proposals.waits(proposal.node, proposal.sequence)},
+        proposal.bytes,
+        [this, weak = std::weak_ptr<bool>(alive), i, index = entry.index, node = proposal.node,
+         sequence = proposal.sequence](ApplyResult result) {
+            if (weak.expired() || stopping) return;
+            aside = false;
+            if (proposals.waits(node, sequence)) proposals.take(sequence)(std::move(result));
+            // A snapshot takes the place of all this.
+            if (after_aside) return std::exchange(after_aside, nullptr)();
+            if (installing) return;
+            core->applied(index);
+            apply_from(i + 1);
+            serve_reads();
+            pump();
+        });
 }
 
 void Replica::Impl::serve_reads() {

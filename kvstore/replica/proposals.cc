@@ -11,12 +11,25 @@ bool detail::take_number(std::string_view* in, std::uint64_t* out) {
     return base::take_varint(in, out);
 }
 
-void Proposals::add(std::string payload, base::Millis deadline, Callback done) {
+std::optional<Proposals::One> Proposals::only_one(std::string_view payload) {
+    std::optional<One> out;
+    std::size_t count = 0;
+    // Not further than the second: most entries have many.
+    const bool whole =
+        for_each(payload, [&](raft::NodeId node, std::uint64_t sequence, std::string_view bytes) {
+            out = One{node, sequence, bytes};
+            return ++count < 2;
+        });
+    return whole && count == 1 ? out : std::nullopt;
+}
+
+void Proposals::add(std::string payload, bool alone, base::Millis deadline, Callback done) {
     unsent_.push_back(base_ + pending_.size());
     bytes_ += payload.size();
     ++live_;
     Pending p;
     p.payload = std::move(payload);
+    p.alone = alone;
     p.done = std::move(done);
     p.deadline = deadline;
     pending_.push_back(std::move(p));
@@ -34,7 +47,8 @@ Proposals::Batch Proposals::next_batch(std::size_t max_bytes, raft::Term term) {
             continue;
         }
         Pending& p = pending_[sequence - base_];
-        if (out.count > 0 && out.payload.size() + p.payload.size() > max_bytes) break;
+        const bool full = out.payload.size() + p.payload.size() > max_bytes;
+        if (out.count > 0 && (full || p.alone)) break;
         if (out.count == 0) {
             first = sequence;
             base::append_varint(&out.payload, node_.value());
@@ -47,6 +61,7 @@ Proposals::Batch Proposals::next_batch(std::size_t max_bytes, raft::Term term) {
         p.term = term;
         ++out.count;
         unsent_.pop_front();
+        if (p.alone) break;
     }
     return out;
 }

@@ -37,7 +37,8 @@ class Proposals {
     Proposals(raft::NodeId node, std::uint64_t first_sequence)
         : node_(node), base_(first_sequence), last_context_(first_sequence) {}
 
-    void add(std::string payload, base::Millis deadline, Callback done);
+    // `alone`: it shares its batch with no other.
+    void add(std::string payload, bool alone, base::Millis deadline, Callback done);
     bool has_unsent() const { return !unsent_.empty(); }
     std::size_t size() const { return live_; }
     std::size_t bytes() const { return bytes_; }
@@ -58,13 +59,22 @@ class Proposals {
     std::vector<Callback> take_expired(base::Millis now);
     std::vector<Callback> take_all();
 
-    // Calls f(node, sequence, bytes) for each proposal in a payload; false when it is malformed.
+    struct One {
+        raft::NodeId node;
+        std::uint64_t sequence = 0;
+        std::string_view bytes;
+    };
+    // The proposal of a payload with no other.
+    static std::optional<One> only_one(std::string_view payload);
+    // Calls f(node, sequence, bytes) for each proposal in a payload until it answers false; false
+    // when what was read is malformed.
     template <class F>
     static bool for_each(std::string_view payload, F f);
 
   private:
     struct Pending {
         std::string payload;
+        bool alone = false;
         Callback done;
         base::Millis deadline{0};
         std::uint64_t context = 0;  // of its batch; 0: waits to be sent
@@ -100,7 +110,7 @@ bool Proposals::for_each(std::string_view payload, F f) {
         if (!detail::take_number(&payload, &delta) || !detail::take_number(&payload, &size) ||
             size > payload.size())
             return false;
-        f(raft::NodeId(node), first + delta, payload.substr(0, size));
+        if (!f(raft::NodeId(node), first + delta, payload.substr(0, size))) return true;
         payload.remove_prefix(size);
     }
     return true;

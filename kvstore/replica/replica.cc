@@ -90,7 +90,7 @@ void Replica::Impl::carry_out(raft::Effects effects) {
         send_snapshot(to);
     if (effects.install) return install(std::move(effects));
     write(&effects);
-    if (!effects.committed.empty()) apply(effects.committed);
+    apply(std::move(effects.committed));
     serve_reads();
 }
 
@@ -267,7 +267,7 @@ void Replica::Impl::on_unreachable(NodeId peer) {
 
 // ------------------------------------------------------------------ requests
 
-void Replica::Impl::propose(std::string payload, ProposeCallback done) {
+void Replica::Impl::propose(std::string payload, bool alone, ProposeCallback done) {
     if (stopping) return later([done = std::move(done)]() mutable { done(errors::stopped()); });
     const auto refuse = [&](base::Error error) {
         later([done = std::move(done), error = std::move(error)]() mutable { done(error); });
@@ -277,7 +277,7 @@ void Replica::Impl::propose(std::string payload, ProposeCallback done) {
     if (proposals.size() >= options.max_pending_requests ||
         proposals.bytes() + payload.size() > options.max_pending_bytes)
         return refuse(errors::too_many_requests());
-    proposals.add(std::move(payload), now() + options.request_timeout, std::move(done));
+    proposals.add(std::move(payload), alone, now() + options.request_timeout, std::move(done));
     schedule_flush();
 }
 
@@ -403,8 +403,8 @@ base::Result<std::unique_ptr<Replica>> Replica::open(ReplicaOptions options, Sta
 Replica::Replica(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Replica::~Replica() = default;
 
-void Replica::propose(std::string payload, ProposeCallback done) {
-    impl_->propose(std::move(payload), std::move(done));
+void Replica::propose(std::string payload, ProposeCallback done, bool alone) {
+    impl_->propose(std::move(payload), alone, std::move(done));
 }
 void Replica::read_index(ReadCallback done) {
     impl_->read_index(std::move(done));

@@ -42,6 +42,8 @@ struct ReplicaCounters {
     std::uint64_t snapshots_sent = 0;
     std::uint64_t snapshots_installed = 0;
     std::uint64_t compactions = 0;
+    std::uint64_t applied_aside = 0;
+    std::uint64_t installs_waited = 0;  // for an entry that was being applied aside
 };
 
 struct MembershipChange {
@@ -111,8 +113,9 @@ class Replica {
     // Replicates one proposal; `done` gets what this member's state machine answered when it
     // applied it. On any member. All proposals made in one turn of the loop share a log entry. A
     // proposal is applied at most once: it is repeated after a change of leader only when it is
-    // certain that it was lost. On a timeout it may still be applied later.
-    void propose(std::string payload, ProposeCallback done);
+    // certain that it was lost. On a timeout it may still be applied later. `alone`: it gets an
+    // entry of its own, so that it can be applied aside (StateMachine::takes_long).
+    void propose(std::string payload, ProposeCallback done, bool alone = false);
     // Linearizable reads: `done` runs once this member's state includes everything that was
     // acknowledged anywhere before the call. On any member. Batched.
     void read_index(ReadCallback done);

@@ -72,7 +72,7 @@ struct Replica::Impl final : raft::PeerHandler {
     void later(base::UniqueFunction<void()> f);
 
     // --- requests (replica.cc)
-    void propose(std::string payload, ProposeCallback done);
+    void propose(std::string payload, bool alone, ProposeCallback done);
     void read_index(ReadCallback done);
     void transfer_leadership(raft::NodeId target, DoneCallback done);
     void change_membership(const std::vector<MembershipChange>& list, MembersCallback done);
@@ -85,7 +85,12 @@ struct Replica::Impl final : raft::PeerHandler {
     void fail_all(const base::Error& error);
 
     // --- applying (apply.cc)
-    void apply(const std::vector<raft::Entry>& entries);
+    void apply(std::vector<raft::Entry> entries);
+    void apply_from(std::size_t first);
+    std::size_t apply_batch(std::size_t first);
+    void apply_aside(std::size_t i, const Proposals::One& proposal);
+    std::optional<Proposals::One> long_proposal(const raft::Entry& entry) const;
+    void note_term(const raft::Entry& entry);
     void apply_entry(const raft::Entry& entry, std::vector<Proposals::Finished>* finished);
     void apply_config(const raft::Entry& entry);
     void serve_reads();
@@ -126,7 +131,9 @@ struct Replica::Impl final : raft::PeerHandler {
     bool installing = false;  // a snapshot is taking the place of everything
     bool flush_scheduled = false;
     bool syncing = false;
-    bool applied_any = false;
+    std::vector<raft::Entry> to_apply;         // empty while none is being applied
+    bool aside = false;                        // one of them is, off the loop
+    base::UniqueFunction<void()> after_aside;  // a snapshot waits to be installed
     raft::Term applied_term;
     raft::Term snapshot_term;  // of the last snapshot installed since the start
     std::uint64_t ticks = 0;

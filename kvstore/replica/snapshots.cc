@@ -101,6 +101,14 @@ void Replica::Impl::install(raft::Effects effects) {
 
 void Replica::Impl::installed(raft::Effects effects) {
     if (stopping) return;
+    if (aside) {
+        auto shared = std::make_shared<raft::Effects>(std::move(effects));
+        ++counters.installs_waited;
+        after_aside = [this, shared] { installed(std::move(*shared)); };
+        return;
+    }
+    to_apply.clear();
+    core->hold_committed(false);
     const Position position = effects.install->position;
     const base::Status status = incoming->writer->finish();
     CHECK(status.has_value(), "cannot install a complete snapshot: {}",
@@ -120,7 +128,7 @@ void Replica::Impl::installed(raft::Effects effects) {
     installing = false;
     wal->append(std::nullopt, effects.entries, core->log().commit(),
                 [this, ticket = effects.ticket] { written(ticket); });
-    if (!effects.committed.empty()) apply(effects.committed);
+    apply(std::move(effects.committed));
     serve_reads();
     pump();
 }

@@ -71,6 +71,15 @@ class StateMachine {
     // watchers. Also called for entries without proposals, so that applied() moves on.
     virtual void end_of_batch(raft::Position upto) = 0;
 
+    // Whether apply() of the proposal would hold the store loop up for long.
+    virtual bool takes_long(std::string_view /*payload*/) const { return false; }
+    // Such a proposal, with an entry of its own, right after an end_of_batch(): instead of apply()
+    // and end_of_batch() of that entry, off the store loop. Until `done` is called there with the
+    // output, the state is what it was, and reads go on; nothing but open_snapshot(), sync() and
+    // begin_install() is called here.
+    virtual void apply_aside(const ApplyContext& /*context*/, std::string_view /*payload*/,
+                             base::UniqueFunction<void(ApplyResult)> /*done*/) {}
+
     // The group's membership changed with this entry: to be kept like everything else that is
     // applied, snapshots included, so that the state can stand without the log before it. Opaque.
     virtual void keep_membership(std::string_view) {}

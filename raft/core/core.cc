@@ -196,6 +196,7 @@ void Core::compact(Index index) {
 // its term, and up to the next unwritten membership. Everywhere else a crash could leave a log that
 // contradicts the state.
 Index Core::apply_limit() const {
+    if (hold_committed_) return emitted_;
     const Index durable = std::min(log_.commit(), log_.stable());
     if (role_ != Role::kLeader || log_.stable() < term_start_) return durable;
     Index limit = log_.commit();

@@ -145,6 +145,8 @@ class Core {
     void storage_done(std::uint64_t ticket);
     // Everything up to `index` is applied.
     void applied(Index index);
+    // While true, effects have no committed entries: the driver is still applying earlier ones.
+    void hold_committed(bool hold) { hold_committed_ = hold; }
     // A batch of proposals. On a follower it is forwarded, together with the current term: only the
     // leader of that term may append it. So once an entry of a later term is applied and the batch
     // was not, it never will be, and may be proposed again. `context` names it in Rejected.
@@ -360,6 +362,7 @@ class Core {
     HardState written_hard_;  // in the last write handed out
     Index emitted_;
     Index applied_;
+    bool hold_committed_ = false;
     std::vector<Effects::Read> ready_reads_;
     std::vector<Effects::Rejected> rejected_;
     std::vector<NodeId> snapshots_;

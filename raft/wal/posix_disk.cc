@@ -96,10 +96,11 @@ class Writer {
         struct stat info {};
         struct statvfs room {};
         if (::fstat(fd, &info) != 0 || ::fstatvfs(fd, &room) != 0) return failed(create.name);
-        // A batch that is tried again may have its file.
+        // The first one since the start may take half of what is reserved: on a full disk a member
+        // starts, too. A batch that is tried again may have its file.
+        const std::uint64_t reserved = PosixDisk::kReservedBytes / (made_any_ ? 1 : 2);
         const std::uint64_t has = static_cast<std::uint64_t>(info.st_blocks) * 512;
-        if (has < create.bytes &&
-            room.f_bavail * room.f_frsize < create.bytes - has + PosixDisk::kReservedBytes) {
+        if (has < create.bytes && room.f_bavail * room.f_frsize < create.bytes - has + reserved) {
             errno = ENOSPC;
             return failed("allocate " + create.name);
         }
@@ -109,6 +110,7 @@ class Writer {
         } while (rc != 0 && errno == EINTR);
         if (rc != 0 && errno == EOPNOTSUPP) rc = ::ftruncate(fd, size);
         if (rc != 0) return failed("allocate " + create.name);
+        made_any_ = true;
         return {};
     }
 
@@ -159,6 +161,7 @@ class Writer {
     std::map<std::string, int> open_;
     std::set<std::string> dirty_;
     bool directory_changed_ = false;
+    bool made_any_ = false;
 };
 
 }  // namespace

@@ -13,8 +13,9 @@ namespace raft {
 
 class PosixDisk final : public Disk {
   public:
-    // A segment is made only when so much space is left beside it: what is logged also goes into
-    // the state machine's database, which shares the file system and, unlike the log, cannot wait.
+    // A segment is made only when so much space is left beside it (for the first since the start:
+    // half of it, so that a member also starts on a full disk): what is logged also goes into the
+    // state machine's database, which shares the file system and, unlike the log, cannot wait.
     static constexpr std::uint64_t kReservedBytes = std::uint64_t{64} << 20;
 
     // Makes the directory (0700) if it is not there, and locks it: Unavailable when another process

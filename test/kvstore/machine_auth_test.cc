@@ -90,6 +90,7 @@ TEST_F(MachineAuth, UsersOutliveARestartAndTokensDoNot) {
         EXPECT_EQ(apply(*m, token), "");
         EXPECT_EQ(m->tokens().use("t", now_ms_), "root");
         revision = m->auth().revision();
+        ASSERT_TRUE(m->database().sync());
     }
     auto m = open("a");
     EXPECT_TRUE(m->auth().enabled());

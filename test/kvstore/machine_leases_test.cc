@@ -95,12 +95,14 @@ TEST_F(MachineLeases, WhatIsLeftSurvivesALeaderAndARestart) {
     // One of an earlier leader does nothing.
     EXPECT_EQ(apply(checkpoint(1, 100, 2), 3), "etcdserver: leader changed");
     now_ms_ = 50'000;
+    ASSERT_TRUE(machine_->database().sync());
     open();
     machine_->lessor().promote(now_ms_);
     EXPECT_EQ(left(), 200);
     EXPECT_EQ(machine_->store().lease_ttl(1), 600);
     // Cleared before a renewal.
     EXPECT_EQ(apply(checkpoint(1, 0, 3), 3), "");
+    ASSERT_TRUE(machine_->database().sync());
     open();
     machine_->lessor().promote(now_ms_);
     EXPECT_EQ(left(), 600);

@@ -5,6 +5,8 @@
 
 #include "kvstore/mvcc/range_reader.h"
 #include "kvstore/mvcc/record.h"
+#include "kvstore/mvcc/schema.h"
+#include "kvstore/proto/command.pb.h"
 #include "mvcc_fixture.h"
 
 namespace kvstore {
@@ -16,6 +18,10 @@ pb::TxnRequest txn(const std::string& text) {
     pb::TxnRequest out;
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &out)) << text;
     return out;
+}
+
+std::string value_of(const std::string& record) {
+    return record.empty() ? "" : std::string(RecordView::parse(record)->value);
 }
 
 TEST(Record, IsTheSameBytesAsTheMessage) {
@@ -244,6 +250,43 @@ TEST_F(MvccTest, ADeleteAtTheCompactedRevisionIsStillInHistory) {
     EXPECT_TRUE(got[0].events[0].is_delete);
     EXPECT_EQ(got[0].events[0].previous, "");  // compacted
     EXPECT_EQ(next, 4);
+    // And takes no space: a deletion of everything, compacted, leaves no values.
+    const auto change = schema::parse_change(db_->get(schema::revision_key(3)).value());
+    ASSERT_TRUE(change);
+    EXPECT_EQ(change->key, "a");
+    EXPECT_EQ(change->replaced, "");
+}
+
+// However many keys one revision changed, and whatever is interrupted.
+TEST_F(MvccTest, ASliceOfScrubbingIsNoLongerThanItsBudget) {
+    for (int i = 0; i < 10; ++i)
+        put("a" + std::to_string(i), "x");
+    del("a", "b");  // revision 12
+    put("b", "y");
+    ASSERT_TRUE(store_->compact(13));
+    db_->commit();
+    const auto left = [&](const char* kind) {
+        int count = 0;
+        auto cursor = db_->cursor();
+        for (cursor->seek(kind); cursor->valid() && cursor->key()[0] == *kind; cursor->next())
+            ++count;
+        return count;
+    };
+    ASSERT_EQ(left("r"), 21);
+    int slices = 0;
+    for (bool more = true; more; ++slices) {
+        more = store_->scrub(4);
+        db_->commit();
+        EXPECT_EQ(left("r"), std::max(1, 21 - 4 * (slices + 1)));
+        // The process ends in the middle of the deletion's revision.
+        if (slices != 3) continue;
+        ASSERT_TRUE(db_->sync());
+        open();
+        EXPECT_TRUE(store_->scrubbing());
+    }
+    EXPECT_EQ(slices, 6);
+    EXPECT_EQ(left("h"), 0);
+    EXPECT_EQ(show("a", "z", 13), "b=y@13");
 }
 
 TEST_F(MvccTest, RevokingALeaseDeletesItsKeysInOneRevision) {
@@ -263,10 +306,13 @@ TEST_F(MvccTest, RevokingALeaseDeletesItsKeysInOneRevision) {
     EXPECT_TRUE(store_->leases().empty());
 }
 
-TEST_F(MvccTest, ReopenedItStandsWhereItWasCommitted) {
+TEST_F(MvccTest, ReopenedItStandsWhereItWasSynced) {
     put("a", "1");
     db_->commit();
-    put("a", "lost: never committed");
+    ASSERT_TRUE(db_->sync());
+    put("a", "lost: the log still has it");
+    db_->commit();
+    put("a", "never committed");
     open();
     EXPECT_EQ(show("a"), "a=1@2");
     EXPECT_EQ(store_->revision(), 2);
@@ -379,18 +425,101 @@ TEST_F(MvccTest, AReaderSeesOneRevision) {
     EXPECT_GT(reader.take_pieces().size(), 1U);
 }
 
+// Databases from before what is replaced was moved to `r`.
+TEST_F(MvccTest, AnOlderDatabaseIsReadAndWrittenOn) {
+    put("a", "1");
+    put("a", "2");
+    put("b", "1");
+    const std::string first = store_->record("a", 2).value();
+    for (std::int64_t revision = 2; revision <= 4; ++revision)
+        db_->put(schema::revision_key(revision), revision < 4 ? "Pa" : "Pb");
+    db_->put(schema::history_key("a", 2), first);
+    db_->commit();
+    ASSERT_TRUE(db_->sync());
+    const auto hash = store_->hash(0).value();
+    open();
+    EXPECT_EQ(store_->hash(0).value(), hash);
+    put("a", "3");
+    put("a", "4");
+    del("b");
+    EXPECT_EQ(show("a", "", 2), "a=1@2");
+    EXPECT_EQ(show("a", "", 3), "a=2@3");
+    EXPECT_EQ(show("a", "z", 6), "a=4@6 b=1@4");
+    MvccStore::HistoryRequest all;
+    all.from = 2;
+    all.to = 7;
+    all.with_previous = true;
+    std::int64_t next = 0;
+    std::string seen;
+    for (const auto& revision : store_->history(all, &next))
+        for (const Event& e : revision.events)
+            seen += e.key + value_of(e.record) + "<" + value_of(e.previous) + " ";
+    EXPECT_EQ(seen, "a1< a2<1 b1< a3<2 a4<3 b<1 ");
+    ASSERT_TRUE(store_->compact(6));
+    while (store_->scrub(1)) {
+    }
+    EXPECT_EQ(show("a", "z", 6), "a=4@6 b=1@4");
+}
+
+// What another front is writing is not seen before the end, nor by what is made of this one.
+TEST_F(MvccTest, AFrozenFrontSeesNothingOfAFork) {
+    put("a", "1");
+    db_->commit();
+    const auto fork = db_->fork();
+    MvccStore aside(*fork);
+    db_->freeze();
+    pb::PutRequest request;
+    request.set_key("a");
+    request.set_value("2");
+    ASSERT_TRUE(aside.put(request));
+    EXPECT_EQ(aside.range(range_request("a"))->kvs(0).value(), "2");
+    fork->commit();
+    EXPECT_EQ(show("a"), "a=1@2");
+    const auto late = db_->fork();
+    EXPECT_EQ(MvccStore(*late).range(range_request("a"))->kvs(0).value(), "1");
+    db_->thaw();
+    store_->rebind(*db_);
+    EXPECT_EQ(show("a"), "a=2@3");
+    EXPECT_EQ(MvccStore(*late).revision(), 2);
+}
+
+TEST_F(MvccTest, WhatDeletesManyKeysIsKnownBefore) {
+    ASSERT_TRUE(store_->lease_grant(7, 60));
+    for (int i = 0; i < 5; ++i)
+        put("k" + std::to_string(i), "v", i < 3 ? 7 : 0);
+    Command command;
+    command.mutable_delete_range()->set_key("k0");
+    EXPECT_FALSE(store_->deletes_more_than(command, 0));  // one key
+    command.mutable_delete_range()->set_range_end("k4");
+    EXPECT_TRUE(store_->deletes_more_than(command, 3));
+    EXPECT_FALSE(store_->deletes_more_than(command, 4));
+    command.mutable_lease_revoke()->set_id(7);
+    EXPECT_TRUE(store_->deletes_more_than(command, 2));
+    EXPECT_FALSE(store_->deletes_more_than(command, 3));
+    auto* txn = command.mutable_txn()->add_failure()->mutable_request_txn();
+    for (const char* end : {"k2", "k9"}) {
+        auto* erase = txn->add_success()->mutable_request_delete_range();
+        erase->set_key("k0");
+        erase->set_range_end(end);
+    }
+    EXPECT_TRUE(store_->deletes_more_than(command, 6));
+    EXPECT_FALSE(store_->deletes_more_than(command, 7));
+    command.mutable_put()->set_key("k0");
+    EXPECT_FALSE(store_->deletes_more_than(command, 0));
+}
+
 // A block that is damaged on disk ends the process; it is never a shorter answer.
 TEST_F(MvccTest, DamageInATableIsNotReadOver) {
     for (int i = 0; i < 20000; ++i)
         put("k" + std::to_string(100000 + i), base::random_uuid());
     db_->commit();
-    open();  // its log becomes a table
+    ASSERT_TRUE(db_->sync());
     int damaged = 0;
     for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
         if (entry.path().extension() != ".ldb") continue;
         const auto size = std::filesystem::file_size(entry.path());
         std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(size / 2));
+        file.seekp(static_cast<std::streamoff>(size / 4));  // where what is current lies
         file.put('\x5a').put('\x5a').put('\x5a');
         ++damaged;
     }

@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/random.h"
 #include "kvstore/mvcc/schema.h"
 #include "kvstore/mvcc/snapshot.h"
@@ -56,6 +58,26 @@ TEST_F(SnapshotParserTest, TheEntriesComeHoweverTheStreamIsCut) {
     }
 }
 
+TEST_F(SnapshotParserTest, OneOfAnEarlierVersionIsReadAndOneOfALaterIsNot) {
+    const auto of_version = [written = stream()](char version) {
+        std::string bytes = written;
+        bytes[snapshot_format::kMagic.size() - 2] = version;
+        bytes.resize(bytes.size() - sizeof(std::uint32_t));
+        base::append_le(&bytes, base::crc32c(bytes));
+        return bytes;
+    };
+    Entries now;
+    Entries earlier;
+    EXPECT_TRUE(parse(of_version('2'), 100, 0, &now));
+    EXPECT_TRUE(parse(of_version('1'), 100, 0, &earlier));
+    EXPECT_EQ(now, earlier);
+    for (const std::size_t piece : {1U, 100U}) {
+        const base::Status status = parse(of_version('3'), piece, 0);
+        ASSERT_FALSE(status);
+        EXPECT_TRUE(status.error().message.starts_with("not a snapshot of Coxswain"));
+    }
+}
+
 TEST_F(SnapshotParserTest, NoPrefixIsComplete) {
     const std::string bytes = stream();
     for (std::size_t size = 0; size < bytes.size(); ++size)
@@ -81,6 +103,22 @@ TEST_F(SnapshotParserTest, OnlyZerosMayStandBehindTheEndAndOnlyWherePaddingIs) {
     EXPECT_FALSE(parse(bytes + std::string(10, '\0') + "x", 50, 511));
 }
 
+// Found out when it is put in use it would end the member.
+TEST_F(SnapshotParserTest, WholeButWithALeaseThatCannotBeReadItIsNotInstalled) {
+    DatabaseDirectory to(directory_ / "to", {});
+    ASSERT_TRUE(to.open());
+    const auto install = [&] {
+        auto installer = to.install().value();
+        EXPECT_TRUE(installer->add(stream()));
+        return installer->seal();
+    };
+    EXPECT_TRUE(install());
+    db_->put(schema::lease_key(7), "\xff");
+    const base::Status status = install();
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().message, "the snapshot has a lease that cannot be read");
+}
+
 TEST_F(SnapshotParserTest, RandomBytesAreRefused) {
     base::Random random(7);
     for (int i = 0; i < 2000; ++i) {
@@ -102,11 +140,13 @@ TEST_F(MvccTest, TheNumberOfKeysIsKeptAndOutlivesARestart) {
     put("c", "1");
     del("missing");
     db_->commit();
+    ASSERT_TRUE(db_->sync());
     open();
     EXPECT_EQ(store_->keys(), 1);
     // One of before it was kept.
     db_->erase(schema::kMetaKeys);
     db_->commit();
+    ASSERT_TRUE(db_->sync());
     open();
     EXPECT_EQ(store_->keys(), 1);
 }

@@ -246,19 +246,31 @@ void Cluster::client_compact(Host& host) {
 
 // ------------------------------------------------------------------ reads
 
-void Cluster::check_range(Host& host, const pb::RangeRequest& request,
+Cluster::Stand Cluster::stand(Host& host) {
+    const auto& store = host.machine().store();
+    return {store.revision(), store.compacted_revision()};
+}
+
+// It is answered as of some moment between the question and now.
+void Cluster::check_range(Host& host, const pb::RangeRequest& request, Stand before,
                           const base::Result<pb::RangeResponse>& result) {
-    // The node answers at once from what its machine holds now.
-    const std::int64_t now = host.machine().store().revision();
-    const auto want =
-        journal_.reference().range(request, now, host.machine().store().compacted_revision());
+    const auto wanted = [&](Stand at) {
+        return journal_.reference().range(request, at.revision, at.compacted);
+    };
     if (!result) {
         const bool learner = result.error().message.find("for learner") != std::string::npos;
-        if (result.error().message != want.error && is_refusal(result.error()) && !learner)
-            fail(fmt::format("member {} answers a range with {} instead of {}", host.id(),
-                             result.error().message, want.error));
+        const std::string& have = result.error().message;
+        if (have != wanted(before).error && have != wanted(stand(host)).error &&
+            is_refusal(result.error()) && !learner)
+            fail(fmt::format("member {} answers a range with {} instead of {}", host.id(), have,
+                             wanted(stand(host)).error));
         return;
     }
+    const std::int64_t at = result->header().revision();
+    if (at < before.revision || at > stand(host).revision)
+        fail(fmt::format("member {} answers a range as of {}, between {} and {}", host.id(), at,
+                         before.revision, stand(host).revision));
+    const auto want = wanted({at, before.compacted});
     pb::RangeResponse have = *result;
     have.mutable_header()->clear_cluster_id();
     have.mutable_header()->clear_member_id();
@@ -272,14 +284,14 @@ void Cluster::client_get(Host& host) {
     auto call = begin(Kind::kGet, some_key());
     pb::RangeRequest request;
     request.set_key(call->operations[0].key);
-    host.node().range(
-        request, [this, call, &host, request](base::Result<pb::RangeResponse> result) {
-            if (!answered(host, call, result)) return;
-            World::cover("reads answered");
-            check_range(host, request, result);
-            auto& o = call->operations[0];
-            o.seen = result->kvs_size() > 0 ? seen(result->kvs(0)) : linearizable::Seen();
-        });
+    host.node().range(request, [this, call, &host, request,
+                                before = stand(host)](base::Result<pb::RangeResponse> result) {
+        if (!answered(host, call, result)) return;
+        World::cover("reads answered");
+        check_range(host, request, before, result);
+        auto& o = call->operations[0];
+        o.seen = result->kvs_size() > 0 ? seen(result->kvs(0)) : linearizable::Seen();
+    });
 }
 
 void Cluster::client_range(Host& host, bool serializable) {
@@ -299,14 +311,14 @@ void Cluster::client_range(Host& host, bool serializable) {
         call->floor = answered_;
         call->revision = answered_revision_;
     }
-    host.node().range(
-        request, [this, call, &host, request](base::Result<pb::RangeResponse> result) {
-            if (!answered(host, call, result) && result) return;
-            World::cover(request.serializable() ? "serializable ranges" : "linearizable ranges");
-            if (!result && result.error().message.find("compacted") != std::string::npos)
-                World::cover("ranges of what is compacted");
-            if (!host.dying()) check_range(host, request, result);
-        });
+    host.node().range(request, [this, call, &host, request,
+                                before = stand(host)](base::Result<pb::RangeResponse> result) {
+        if (!answered(host, call, result) && result) return;
+        World::cover(request.serializable() ? "serializable ranges" : "linearizable ranges");
+        if (!result && result.error().message.find("compacted") != std::string::npos)
+            World::cover("ranges of what is compacted");
+        if (!host.dying()) check_range(host, request, before, result);
+    });
 }
 
 void Cluster::final_writes() {

@@ -103,6 +103,8 @@ void Cluster::collect(Host& host) {
     World::cover("states ahead of their log", r.states_ahead_of_log);
     World::cover("members repaired", c.repairs);
     World::cover("log compactions", r.compactions);
+    World::cover("entries applied aside", r.applied_aside);
+    World::cover("snapshots that waited for one", r.installs_waited);
     if (c.malformed > 0)
         fail(fmt::format("member {} called {} messages malformed", host.id(), c.malformed));
 }

@@ -90,7 +90,14 @@ class Cluster {
     void client_get(Host& host);
     void client_range(Host& host, bool serializable);
     void client_compact(Host& host);
-    void check_range(Host& host, const etcdserverpb::RangeRequest& request,
+    // Where a member's store stands.
+    struct Stand {
+        std::int64_t revision = 0;
+        std::int64_t compacted = 0;
+    };
+    static Stand stand(Host& host);
+    // `before`: when it was asked.
+    void check_range(Host& host, const etcdserverpb::RangeRequest& request, Stand before,
                      const base::Result<etcdserverpb::RangeResponse>& result);
     std::string some_key() { return "k" + std::to_string(world_.random.below(6)); }
     std::string value_of(std::uint64_t write);

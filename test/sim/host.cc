@@ -135,6 +135,7 @@ base::Result<std::unique_ptr<kvstore::Machine>> Host::open_machine() {
     options.database.block_cache_bytes = 64 << 10;
     options.database.run_scheduled = [env = env_] { env->drain(); };
     options.now_ms = [this] { return now_ms(); };
+    options.long_command_keys = 2;
     options.on_failure = [](const base::Error& error) {
         throw ProcessEnded{error.to_string(), error.code == base::Code::kDataLoss};
     };
@@ -145,7 +146,9 @@ base::Result<std::unique_ptr<kvstore::Machine>> Host::open_machine() {
             w = nullptr;
             run_after(world_.random.below(2000), std::move(t));
         };
-        run_after(world_.random.between(100, 5000), std::move(both));
+        // Sometimes a great many keys are deleted.
+        const Micros most = world_.random.chance(1, 8) ? kSecond : 5 * kMilli;
+        run_after(world_.random.between(100, most), std::move(both));
     };
     return kvstore::Machine::open(std::move(options));
 }

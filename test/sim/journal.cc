@@ -115,12 +115,30 @@ kvstore::ApplyResult JournalledMachine::apply(const kvstore::ApplyContext& conte
     const Reference::Answer& want =
         journal_.applied({context.index, context.term}, count_++, payload);
     auto result = machine_.apply(context, payload);
-    if (!context.want_output) return result;
+    check(context, result, want);
+    return result;
+}
+
+void JournalledMachine::check(const kvstore::ApplyContext& context,
+                              const kvstore::ApplyResult& result,
+                              const Reference::Answer& want) const {
+    if (!context.want_output) return;
     const Reference::Answer have = answer_of(result);
     if (have.error != want.error || have.bytes != want.bytes)
         journal_.fail(fmt::format("{} answers entry {} otherwise than it should: {}", name_,
                                   context.index, have.error.empty() ? "no error" : have.error));
-    return result;
+}
+
+void JournalledMachine::apply_aside(const kvstore::ApplyContext& context, std::string_view payload,
+                                    base::UniqueFunction<void(kvstore::ApplyResult)> done) {
+    const Reference::Answer want = journal_.applied({context.index, context.term}, 0, payload);
+    journal_.ended(context.index, 1);
+    machine_.apply_aside(context, payload,
+                         [this, context, want, d = std::move(done)](auto result) mutable {
+                             check(context, result, want);
+                             journal_.check_revisions(machine_, name_);
+                             d(std::move(result));
+                         });
 }
 
 void JournalledMachine::end_of_batch(raft::Position upto) {

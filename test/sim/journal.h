@@ -74,6 +74,11 @@ class JournalledMachine final : public kvstore::StateMachine {
 
     kvstore::ApplyResult apply(const kvstore::ApplyContext& context,
                                std::string_view payload) override;
+    bool takes_long(std::string_view payload) const override {
+        return machine_.takes_long(payload);
+    }
+    void apply_aside(const kvstore::ApplyContext& context, std::string_view payload,
+                     base::UniqueFunction<void(kvstore::ApplyResult)> done) override;
     void end_of_batch(raft::Position upto) override;
     void keep_membership(std::string_view bytes) override { machine_.keep_membership(bytes); }
     std::string kept_membership() const override { return machine_.kept_membership(); }
@@ -89,6 +94,8 @@ class JournalledMachine final : public kvstore::StateMachine {
 
   private:
     class Writer;
+    void check(const kvstore::ApplyContext& context, const kvstore::ApplyResult& result,
+               const Reference::Answer& want) const;
     Journal& journal_;
     kvstore::Machine& machine_;
     std::string name_;

@@ -46,6 +46,17 @@ class ListMachine final : public StateMachine {
         return out;
     }
     void end_of_batch(raft::Position upto) override { position = upto; }
+    bool takes_long(std::string_view payload) const override { return payload == "long"; }
+    void apply_aside(const ApplyContext& context, std::string_view payload,
+                     base::UniqueFunction<void(ApplyResult)> done) override {
+        finish_aside = [this, context, bytes = std::string(payload),
+                        d = std::move(done)]() mutable {
+            auto result = apply(context, bytes);
+            end_of_batch({context.index, context.term});
+            d(std::move(result));
+        };
+    }
+    base::UniqueFunction<void()> finish_aside;
     raft::Position applied() const override { return position; }
     void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) override {
         done(position);
@@ -188,17 +199,24 @@ class HostTest : public testing::Test {
     }
 
     base::Result<std::uint64_t> propose(std::uint64_t i, std::string payload) {
+        return begin_propose(i, std::move(payload), false).get();
+    }
+
+    std::future<base::Result<std::uint64_t>> begin_propose(std::uint64_t i, std::string payload,
+                                                           bool alone) {
         auto promise = std::make_shared<std::promise<base::Result<std::uint64_t>>>();
         auto future = promise->get_future();
         Node& node = nodes_[i];
-        node.loop->post([&node, promise, payload = std::move(payload)]() mutable {
+        node.loop->post([&node, promise, alone, payload = std::move(payload)]() mutable {
             node.host->replica().propose(
-                std::move(payload), [promise](base::Result<ApplyResult> result) {
+                std::move(payload),
+                [promise](base::Result<ApplyResult> result) {
                     if (!result) return promise->set_value(result.error());
                     promise->set_value(dynamic_cast<TestOutput&>(**result).order);
-                });
+                },
+                alone);
         });
-        return future.get();
+        return future;
     }
 
     base::Status read(std::uint64_t i) {
@@ -228,6 +246,13 @@ class HostTest : public testing::Test {
         return 0;
     }
 
+    // Their leader; 0 when they have none.
+    std::uint64_t start_three() {
+        for (std::uint64_t i = 1; i <= 3; ++i)
+            EXPECT_TRUE(start(i));
+        return wait_for_leader({1, 2, 3});
+    }
+
     std::size_t list_size(std::uint64_t i) {
         return ask(i, [&](Replica&) { return nodes_[i].machine.list.size(); });
     }
@@ -247,9 +272,7 @@ class HostTest : public testing::Test {
 };
 
 TEST_F(HostTest, EveryMemberTakesProposalsAndReads) {
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    ASSERT_NE(wait_for_leader({1, 2, 3}), 0U);
+    ASSERT_NE(start_three(), 0U);
     for (std::uint64_t k = 0; k < 30; ++k) {
         const auto order = propose(k % 3 + 1, fmt::format("v{}", k));
         ASSERT_TRUE(order) << order.error().to_string();
@@ -259,11 +282,44 @@ TEST_F(HostTest, EveryMemberTakesProposalsAndReads) {
     }
 }
 
+TEST_F(HostTest, AnEntryThatTakesLongHoldsUpWhatComesAfterItAndNothingElse) {
+    const std::uint64_t leader = start_three();
+    ASSERT_NE(leader, 0U);
+    ASSERT_TRUE(propose(leader, "before"));
+    const auto term = ask(leader, [](Replica& r) { return r.term(); });
+    // In one turn: those around it are not in its entry.
+    std::vector<std::future<base::Result<std::uint64_t>>> writes;
+    for (const char* payload : {"with", "long", "after"})
+        writes.push_back(begin_propose(leader, payload, payload == std::string_view("long")));
+    const auto begun = [&](std::uint64_t i) {
+        return ask(i, [&](Replica&) { return bool(nodes_[i].machine.finish_aside); });
+    };
+    for (int k = 0; k < 1000 && !(begun(1) && begun(2) && begun(3)); ++k)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ASSERT_TRUE(begun(1) && begun(2) && begun(3));
+    EXPECT_EQ(*writes[0].get(), 2U);
+    auto late = std::async(std::launch::async, [&] { return read(leader); });
+    // For longer than elections take: it goes on leading, and committing.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    EXPECT_EQ(ask(leader, [](Replica& r) { return r.is_leader() ? r.term() : raft::Term(0); }),
+              term);
+    EXPECT_GT(ask(leader, [](Replica& r) { return r.committed_index(); }),
+              ask(leader, [](Replica& r) { return r.applied_index() + 1; }));
+    for (std::uint64_t i = 1; i <= 3; ++i)
+        EXPECT_EQ(list_size(i), 2U);
+    EXPECT_NE(late.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+    for (std::uint64_t i = 1; i <= 3; ++i)
+        nodes_[i].loop->run_and_wait([&] { nodes_[i].machine.finish_aside(); });
+    EXPECT_EQ(*writes[1].get(), 3U);
+    EXPECT_EQ(*writes[2].get(), 4U);
+    EXPECT_TRUE(late.get());
+    for (std::uint64_t i = 1; i <= 3; ++i)
+        wait_for_size(i, 4);
+}
+
 TEST_F(HostTest, WhatIsMoreThanMayWaitIsRefusedInEtcdsWordsAndTheRestIsDone) {
     max_pending_ = 4;
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    const std::uint64_t leader = wait_for_leader({1, 2, 3});
+    const std::uint64_t leader = start_three();
     ASSERT_NE(leader, 0U);
     std::vector<std::future<std::string>> writes, reads;
     const auto text = [](const auto& result) {
@@ -289,9 +345,7 @@ TEST_F(HostTest, WhatIsMoreThanMayWaitIsRefusedInEtcdsWordsAndTheRestIsDone) {
 }
 
 TEST_F(HostTest, WritesGoOnSoonAfterTheLeaderIsGoneAndItCatchesUp) {
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    const std::uint64_t leader = wait_for_leader({1, 2, 3});
+    const std::uint64_t leader = start_three();
     ASSERT_NE(leader, 0U);
     ASSERT_TRUE(propose(leader, "before"));
     stop(leader);
@@ -307,9 +361,7 @@ TEST_F(HostTest, WritesGoOnSoonAfterTheLeaderIsGoneAndItCatchesUp) {
 
 TEST_F(HostTest, MutualTls) {
     use_tls();
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    ASSERT_NE(wait_for_leader({1, 2, 3}), 0U);
+    ASSERT_NE(start_three(), 0U);
     EXPECT_TRUE(propose(1, "over TLS"));
     EXPECT_TRUE(propose(2, "over TLS"));
 }
@@ -327,9 +379,8 @@ TEST_F(HostTest, APeerWithACertificateOfAnotherCaIsNotHeard) {
 }
 
 TEST_F(HostTest, AMemberFarBehindGetsASnapshot) {
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    const std::uint64_t leader = wait_for_leader({1, 2, 3});
+    const std::uint64_t leader = start_three();
+    ASSERT_NE(leader, 0U);
     const std::uint64_t lazy = leader % 3 + 1;
     stop(lazy);
     const std::string big(20000, 'x');
@@ -346,9 +397,7 @@ TEST_F(HostTest, AMemberFarBehindGetsASnapshot) {
 }
 
 TEST_F(HostTest, AMemberJoinsIsPromotedAndLeaves) {
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    ASSERT_NE(wait_for_leader({1, 2, 3}), 0U);
+    ASSERT_NE(start_three(), 0U);
     ASSERT_TRUE(propose(2, "one"));
     ASSERT_TRUE(start(4, true));
     const auto change = [&](MembershipChange::Kind kind) {
@@ -379,9 +428,8 @@ TEST_F(HostTest, AMemberJoinsIsPromotedAndLeaves) {
 }
 
 TEST_F(HostTest, LeadershipMoves) {
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    const std::uint64_t leader = wait_for_leader({1, 2, 3});
+    const std::uint64_t leader = start_three();
+    ASSERT_NE(leader, 0U);
     ASSERT_TRUE(propose(leader, "x"));
     const std::uint64_t target = leader % 3 + 1;
     std::promise<base::Status> promise;
@@ -406,9 +454,7 @@ TEST_F(HostTest, ASecondProcessOnTheSameDirectoryIsRefused) {
 }
 
 TEST_F(HostTest, GarbageOnThePeerPortClosesTheConnectionOnly) {
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    ASSERT_NE(wait_for_leader({1, 2, 3}), 0U);
+    ASSERT_NE(start_three(), 0U);
     for (const std::string& bytes : {std::string("GET / HTTP/1.1\r\n\r\n"),
                                      std::string(100000, '\xff'), std::string(64, '\0')}) {
         boost::asio::io_context context;
@@ -424,9 +470,7 @@ TEST_F(HostTest, GarbageOnThePeerPortClosesTheConnectionOnly) {
 }
 
 TEST_F(HostTest, IdleCostsLittle) {
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    ASSERT_NE(wait_for_leader({1, 2, 3}), 0U);
+    ASSERT_NE(start_three(), 0U);
     const std::clock_t before = std::clock();
     std::this_thread::sleep_for(std::chrono::seconds(2));
     const double cpu = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC / 2;
@@ -437,9 +481,8 @@ TEST_F(HostTest, IdleCostsLittle) {
 // Not a benchmark, but the order of magnitude in the log of a run.
 TEST_F(HostTest, Throughput) {
     segment_bytes_ = 16 << 20;
-    for (std::uint64_t i = 1; i <= 3; ++i)
-        ASSERT_TRUE(start(i));
-    const std::uint64_t leader = wait_for_leader({1, 2, 3});
+    const std::uint64_t leader = start_three();
+    ASSERT_NE(leader, 0U);
     ASSERT_TRUE(propose(leader, "x"));
     Node& node = nodes_[leader];
     for (const int streams : {1, 100, 1000}) {
