@@ -113,6 +113,7 @@ base::Status Machine::load() {
         if (end) end(error);
         std::abort();
     };
+    TRY_VOID(check_format());
     applied_ = {};
     if (auto bytes = db_->get(schema::kMetaApplied)) {
         if (bytes->size() != 16) return base::data_loss("the database's applied index is damaged");
@@ -134,6 +135,23 @@ base::Status Machine::load() {
     for (const auto id : store_->leases())
         lessor_.grant(id, store_->lease_ttl(id), now_ms(), store_->lease_remaining(id));
     return load_auth();
+}
+
+base::Status Machine::check_format() {
+    const std::string ours = schema::encode_number(schema::kFormat);
+    const auto format = db_->get(schema::kMetaFormat);
+    if (format == ours) return {};
+    const auto cursor = db_->cursor();
+    cursor->seek("");
+    if (cursor->valid())
+        return base::Error(base::Code::kFailedPrecondition,
+                           options_.directory +
+                               " was written by another version of coxswain, in a format that "
+                               "this one does not read: start it with that version, and copy "
+                               "it with coxctl import --from");
+    db_->put(schema::kMetaFormat, ours);
+    db_->commit();
+    return {};
 }
 
 base::Status Machine::reload(raft::Position position) {

@@ -113,6 +113,8 @@ class Machine final : public StateMachine {
 
     explicit Machine(Options options);
     base::Status load();
+    // Marks a new database with the format of its data; FailedPrecondition where it is another.
+    base::Status check_format();
     base::Status set_damaged_aside(const std::string& damage) const;
     Files& files() const;
     std::string damage_mark() const { return options_.directory + "/damaged"; }

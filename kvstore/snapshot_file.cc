@@ -60,7 +60,7 @@ class Counting {
     void add(std::string_view key, std::string_view value) {
         if (key.empty()) return;
         if (key[0] == schema::kCurrent) ++out_.keys;
-        if (key[0] == schema::kCurrent || key[0] == schema::kHistory) ++out_.versions;
+        if (key[0] == schema::kVersion) ++out_.versions;
         if (key[0] == schema::kLease) ++out_.leases;
         if (key.starts_with("uu")) ++out_.users;
         if (key == schema::kMetaRevision) take_number(key, value, &out_.revision);

@@ -50,23 +50,27 @@ void WatchHub::remove(std::int64_t id) {
     watchers_.erase(it);
 }
 
+WatchHub::Interval WatchHub::interval_of(const Watcher& w) {
+    return {w.interval.begin, w.interval.end, w.interval.unbounded};
+}
+
 void WatchHub::index(Watcher& w) {
-    if (w.interval.single)
-        by_key_[w.interval.begin].watchers[w.id] = &w;
-    else
-        by_interval_[{w.interval.begin, w.interval.end, w.interval.unbounded}].watchers[w.id] = &w;
+    Group& group = w.interval.single ? by_key_[w.interval.begin] : by_interval_[interval_of(w)];
+    group.watchers[w.id] = &w;
+    if (w.request.previous) ++group.want_previous;
 }
 
 void WatchHub::unindex(Watcher& w) {
-    if (w.interval.single) {
-        auto it = by_key_.find(w.interval.begin);
+    const auto leave = [&w](auto& groups, const auto& key) {
+        const auto it = groups.find(key);
         it->second.watchers.erase(w.id);
-        if (it->second.watchers.empty()) by_key_.erase(it);
-    } else {
-        auto it = by_interval_.find({w.interval.begin, w.interval.end, w.interval.unbounded});
-        it->second.watchers.erase(w.id);
-        if (it->second.watchers.empty()) by_interval_.erase(it);
-    }
+        if (w.request.previous) --it->second.want_previous;
+        if (it->second.watchers.empty()) groups.erase(it);
+    };
+    if (w.interval.single)
+        leave(by_key_, w.interval.begin);
+    else
+        leave(by_interval_, interval_of(w));
 }
 
 void WatchHub::fall_behind(Watcher& w) {
@@ -79,6 +83,8 @@ void WatchHub::offer(Group& group, const RevisionEventsPtr& owner, const Event& 
     if (batch.events.empty()) offered_.push_back(&group);
     batch.events.push_back(&event);
     if (batch.owners.empty() || batch.owners.back() != owner) batch.owners.push_back(owner);
+    if (group.want_previous > 0 && event.replaced != 0 && event.previous.empty())
+        event.previous = store_.version(event.key, event.replaced);
 }
 
 // What the watchers of a group are handed of its batch: one for all who want all of it, and one for

@@ -89,10 +89,12 @@ class WatchHub {
     // All watchers of the same keys: what one is handed, all are.
     struct Group {
         std::map<std::int64_t, Watcher*> watchers;
-        WatchBatch batch;  // being filled by notify()
+        std::size_t want_previous = 0;  // so many of them
+        WatchBatch batch;               // being filled by notify()
     };
     class GroupBatches;
 
+    static Interval interval_of(const Watcher& watcher);
     void offer(Group& group, const RevisionEventsPtr& owner, const Event& event);
     void deliver(Group& group, std::int64_t last);
     void fall_behind(Watcher& watcher);

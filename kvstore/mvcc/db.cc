@@ -274,8 +274,8 @@ std::optional<std::string> Database::get(std::string_view key) const {
     return value;
 }
 
-void Database::put(std::string_view key, std::string_view value, std::string_view more) {
-    set(key, keep(value, more));
+void Database::put(std::string_view key, std::string_view value) {
+    set(key, keep(value));
 }
 
 void Database::erase(std::string_view key) {
@@ -290,12 +290,11 @@ void Database::set(std::string_view key, std::optional<std::string_view> value) 
         batch_->emplace_hint(it, keep(key), value);
 }
 
-std::string_view Database::keep(std::string_view bytes, std::string_view more) {
-    const std::size_t size = bytes.size() + more.size();
-    if (size == 0) return {};
-    auto* to = static_cast<char*>(arena_.allocate(size, 1));
-    std::copy(more.begin(), more.end(), std::copy(bytes.begin(), bytes.end(), to));
-    return {to, size};
+std::string_view Database::keep(std::string_view bytes) {
+    if (bytes.empty()) return {};
+    auto* to = static_cast<char*>(arena_.allocate(bytes.size(), 1));
+    std::copy(bytes.begin(), bytes.end(), to);
+    return {to, bytes.size()};
 }
 
 // Of the one before, nothing needs to be destroyed but memory, which is the arena's.

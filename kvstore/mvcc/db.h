@@ -64,8 +64,7 @@ class Database {
     std::function<void(const base::Error&)> on_failure;
 
     std::optional<std::string> get(std::string_view key) const;
-    // The value is `value` and `more`, one after the other.
-    void put(std::string_view key, std::string_view value, std::string_view more = {});
+    void put(std::string_view key, std::string_view value);
     void erase(std::string_view key);
     // Everything put and erased since the last commit, in one atomic LevelDB write.
     void commit();
@@ -110,7 +109,7 @@ class Database {
     using Batch = std::pmr::map<std::string_view, std::optional<std::string_view>>;
     // `value` lies in the arena.
     void set(std::string_view key, std::optional<std::string_view> value);
-    std::string_view keep(std::string_view bytes, std::string_view more = {});
+    std::string_view keep(std::string_view bytes);
     void new_batch();
     std::pmr::monotonic_buffer_resource arena_{16 << 10};
     Batch* batch_ = nullptr;

@@ -1,5 +1,5 @@
 #pragma once
-// What a change was, as watchers see it. Immutable once made; shared by all who watch it.
+// What a change was, as watchers see it. Made once and shared by all who watch it.
 
 #include <cstdint>
 #include <memory>
@@ -13,8 +13,11 @@ struct Event {
     std::string key;
     // A serialized mvccpb.KeyValue. For a delete it has only the key and the mod revision.
     std::string record;
-    // The record that the change replaced; empty when there was none (or it is compacted).
-    std::string previous;
+    // The mod revision of the record that the change replaced; 0: there was none.
+    std::int64_t replaced = 0;
+    // That record, where it was asked for; empty when it is compacted. The hub fills it in before
+    // it hands the event to anyone.
+    mutable std::string previous;
 };
 
 // All changes of one revision, in order.

@@ -3,8 +3,6 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "kvstore/errors.h"
-#include "kvstore/mvcc/history.h"
-#include "kvstore/mvcc/record.h"
 #include "kvstore/mvcc/schema.h"
 #include "kvstore/mvcc/store.h"
 
@@ -52,31 +50,18 @@ class KeyHasher {
 base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
     TRY_VOID(check_revision(revision));
     KeyHasher hasher(compacted_, revision > 0 ? revision : revision_);
-    auto current = db_->cursor();
-    auto history = db_->cursor();
-    auto revisions = db_->cursor();
-    current->seek(std::string(1, schema::kCurrent));
-    history->seek(std::string(1, schema::kHistory));
-    auto has_current = [&] { return current->valid() && current->key()[0] == schema::kCurrent; };
-    auto history_at = [&] {
-        return history->valid() ? schema::parse_history_key(history->key())
-                                : std::optional<schema::HistoryKey>();
-    };
-    auto h = history_at();
-    while (has_current() || h) {
-        const bool take_current = has_current() && (!h || current->key().substr(1) <= h->key);
-        const std::string key(take_current ? current->key().substr(1) : std::string_view(h->key));
-        hasher.begin_key();
-        if (take_current) {
-            const auto record = RecordView::parse(current->value());
-            CHECK(record.has_value());
-            if (hasher.counts(record->mod_revision, false))
-                hasher.add(key, record->mod_revision, current->value());
-            current->next();
+    auto cursor = db_->cursor();
+    std::string prefix;
+    for (cursor->seek(std::string(1, schema::kVersion));
+         cursor->valid() && cursor->key()[0] == schema::kVersion; cursor->next()) {
+        const std::string_view place = cursor->key();
+        if (schema::version_prefix_of(place) != prefix) {
+            prefix = schema::version_prefix_of(place);
+            hasher.begin_key();
         }
-        for (; h && h->key == key; history->next(), h = history_at())
-            if (hasher.counts(h->revision, history->value().empty()))
-                hasher.add(key, h->revision, history_record(*revisions, history->value()));
+        const std::int64_t at = schema::version_revision(place);
+        if (hasher.counts(at, cursor->value().empty()))
+            hasher.add(schema::version_user_key(place), at, cursor->value());
     }
     return hasher.value();
 }

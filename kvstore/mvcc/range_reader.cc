@@ -9,13 +9,6 @@ namespace {
 
 constexpr char kKvsTag = 2 << 3 | 2;
 
-RecordCursor open(const Database& db, const RangeReader::Options& o) {
-    // With nothing in the batch, a cursor is LevelDB's own, which reads a snapshot.
-    CHECK(!db.has_uncommitted());
-    if (o.revision == 0) return {db, o.interval};
-    return {db, o.interval, o.revision};
-}
-
 }  // namespace
 
 void append_kv(std::string* out, std::string_view record, bool keys_only) {
@@ -34,14 +27,42 @@ void append_kv(std::string* out, std::string_view record, bool keys_only) {
 }
 
 RangeReader::RangeReader(std::shared_ptr<const Database> db, Options options)
-    : db_(std::move(db)), options_(std::move(options)), cursor_(open(*db_, options_)) {}
+    : db_(std::move(db)), options_(std::move(options)) {
+    // With nothing in the batch, a cursor is LevelDB's own, which reads a snapshot.
+    CHECK(!db_->has_uncommitted());
+    const bool newest = options_.revision == 0;
+    if (newest && (options_.count_only || options_.keys_only)) {
+        keys_ = std::make_unique<KeyCursor>(*db_, options_.interval);
+        keys_->seek_to_first();
+    } else {
+        records_ = std::make_unique<RecordCursor>(
+            *db_, options_.interval, newest ? RecordCursor::kNewest : options_.revision);
+    }
+}
 
 bool RangeReader::step(std::int64_t records) {
-    for (; records > 0 && cursor_.valid(); --records, cursor_.next()) {
+    for (; records > 0 && records_ && records_->valid(); --records, records_->next()) {
+        if (more()) {
+            // What is left is only counted.
+            if (auto keys = records_->take_keys()) {
+                keys_ = std::move(keys);
+                records_ = nullptr;
+                break;
+            }
+        }
         ++count_;
-        if (!options_.count_only && !more()) keep(cursor_.record());
+        if (!options_.count_only && !more()) keep(records_->record());
     }
-    return cursor_.valid();
+    if (records_) return records_->valid();
+    for (; records > 0 && keys_->valid(); --records, keys_->next()) {
+        ++count_;
+        if (!options_.keys_only || options_.count_only || more()) continue;
+        auto record = RecordView::parse(keys_->head());
+        CHECK(record.has_value(), "what is said of the newest version of a key is not a KeyValue");
+        record->key = keys_->key();
+        keep(record->encode());
+    }
+    return keys_->valid();
 }
 
 void RangeReader::keep(std::string_view record) {

@@ -47,7 +47,8 @@ class RangeReader {
 
     std::shared_ptr<const Database> db_;
     Options options_;
-    RecordCursor cursor_;
+    std::unique_ptr<RecordCursor> records_;  // or, where keys are enough:
+    std::unique_ptr<KeyCursor> keys_;
     std::vector<std::string> pieces_;
     std::int64_t count_ = 0;
 };

@@ -4,7 +4,6 @@
 
 #include "base/planted.h"
 #include "kvstore/errors.h"
-#include "kvstore/mvcc/history.h"
 #include "kvstore/mvcc/record.h"
 #include "kvstore/mvcc/record_cursor.h"
 #include "kvstore/mvcc/schema.h"
@@ -110,35 +109,53 @@ base::Status MvccStore::check_revision(std::int64_t revision) const {
     return {};
 }
 
-std::optional<std::string> MvccStore::record_at(std::string_view key, std::int64_t revision) const {
-    auto current = db_->get(schema::current_key(key));
-    if (current && parse_or_die(*current).mod_revision <= revision) return current;
+std::optional<std::string> MvccStore::record(std::string_view key, std::int64_t revision) const {
+    if (revision <= 0 || revision >= revision_) {
+        const auto head = db_->get(schema::current_key(key));
+        if (!head) return std::nullopt;
+        const std::int64_t newest = parse_or_die(*head).mod_revision;
+        auto bytes = version(key, newest);
+        CHECK(!bytes.empty(), "the record of revision {} is missing", newest);
+        return bytes;
+    }
     auto cursor = db_->cursor();
-    const std::string prefix = schema::history_prefix(key);
-    cursor->seek(schema::history_key(key, revision));
-    if (!cursor->valid() || !cursor->key().starts_with(prefix) || cursor->value().empty())
+    cursor->seek(schema::version_key(key, revision));
+    if (!cursor->valid() || !cursor->key().starts_with(schema::version_prefix(key)) ||
+        cursor->value().empty())
         return std::nullopt;
-    return history_record(*cursor, std::string(cursor->value()));
+    return std::string(cursor->value());
+}
+
+std::string MvccStore::version(std::string_view key, std::int64_t mod_revision) const {
+    return db_->get(schema::version_key(key, mod_revision)).value_or("");
 }
 
 void MvccStore::visit(std::string_view key, std::string_view range_end, std::int64_t revision,
-                      const std::function<bool(std::string_view, std::string_view)>& f) const {
+                      const std::function<bool(std::string_view)>& f) const {
     const auto interval = KeyInterval::of(key, range_end);
     if (interval.empty()) return;
-    const bool now = revision <= 0 || revision >= revision_;
     if (interval.single) {
-        if (const auto found = record(key, revision)) f(key, *found);
+        if (const auto found = record(key, revision)) f(*found);
         return;
     }
-    RecordCursor cursor =
-        now ? RecordCursor(*db_, interval) : RecordCursor(*db_, interval, revision);
-    for (; cursor.valid(); cursor.next())
-        if (!f(cursor.key(), cursor.record())) return;
+    const bool now = revision <= 0 || revision >= revision_;
+    for (RecordCursor at(*db_, interval, now ? RecordCursor::kNewest : revision); at.valid();
+         at.next())
+        if (!f(at.record())) return;
 }
 
-std::optional<std::string> MvccStore::record(std::string_view key, std::int64_t revision) const {
-    return revision <= 0 || revision >= revision_ ? db_->get(schema::current_key(key))
-                                                  : record_at(key, revision);
+void MvccStore::visit_heads(
+    std::string_view key, std::string_view range_end,
+    const std::function<bool(std::string_view, std::string_view)>& f) const {
+    const auto interval = KeyInterval::of(key, range_end);
+    if (interval.empty()) return;
+    if (interval.single) {
+        if (const auto found = db_->get(schema::current_key(key))) f(key, *found);
+        return;
+    }
+    KeyCursor at(*db_, interval);
+    for (at.seek_to_first(); at.valid(); at.next())
+        if (!f(at.key(), at.head())) return;
 }
 
 base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request) const {
@@ -149,19 +166,18 @@ base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request
     const bool plain = is_plain(request);
     const std::int64_t limit = request.limit() > 0 ? request.limit() : INT64_MAX;
     std::int64_t count = 0;
-    visit(request.key(), request.range_end(), request.revision(),
-          [&](std::string_view, std::string_view record) {
-              ++count;
-              if (request.count_only()) return true;
-              if (plain && count > limit) {
-                  response.set_more(true);
-                  return true;  // goes on for the count
-              }
-              auto* kv = response.add_kvs();
-              CHECK(kv->ParseFromArray(record.data(), static_cast<int>(record.size())));
-              if (!plain && !passes_filters(request, *kv)) response.mutable_kvs()->RemoveLast();
-              return true;
-          });
+    visit(request.key(), request.range_end(), request.revision(), [&](std::string_view record) {
+        ++count;
+        if (request.count_only()) return true;
+        if (plain && count > limit) {
+            response.set_more(true);
+            return true;  // goes on for the count
+        }
+        auto* kv = response.add_kvs();
+        CHECK(kv->ParseFromArray(record.data(), static_cast<int>(record.size())));
+        if (!plain && !passes_filters(request, *kv)) response.mutable_kvs()->RemoveLast();
+        return true;
+    });
     response.set_count(count);
     if (!plain) {
         sort_and_cut(request, response.mutable_kvs());
@@ -180,11 +196,16 @@ base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request
 bool MvccStore::compare_holds(const pb::Compare& compare) const {
     bool any = false;
     bool holds = true;
-    visit(compare.key(), compare.range_end(), 0, [&](std::string_view, std::string_view bytes) {
+    const auto look = [&](std::string_view bytes) {
         any = true;
         holds = record_satisfies(compare, parse_or_die(bytes));
         return holds;
-    });
+    };
+    if (compare.target() == pb::Compare::VALUE)
+        visit(compare.key(), compare.range_end(), 0, look);
+    else
+        visit_heads(compare.key(), compare.range_end(),
+                    [&](std::string_view, std::string_view head) { return look(head); });
     if (any) return holds;
     // Nothing there: a value never compares, everything else compares as zero.
     return compare.target() != pb::Compare::VALUE && record_satisfies(compare, RecordView{});
@@ -257,16 +278,14 @@ std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,
         if (event.is_delete) {
             event.record = RecordView{.key = event.key, .mod_revision = at->revision}.encode();
         } else {
-            auto record = record_at(event.key, at->revision);
+            event.record = version(event.key, at->revision);
             // Replaced below the compacted revision, and gone: such an event is not promised to
             // anyone.
-            if (!record || parse_or_die(*record).mod_revision != at->revision) continue;
-            event.record = std::move(*record);
+            if (event.record.empty()) continue;
         }
-        if (request.with_previous && at->revision - 1 >= compacted_)
-            event.previous = change->replaced.empty()
-                                 ? record_at(event.key, at->revision - 1).value_or("")
-                                 : std::string(change->replaced);
+        event.replaced = change->replaced;
+        if (request.with_previous && event.replaced != 0 && at->revision - 1 >= compacted_)
+            event.previous = version(event.key, event.replaced);
         if (new_revision) out.push_back({at->revision, {}});
         out.back().events.push_back(std::move(event));
         ++gathered;

@@ -1,104 +1,88 @@
 #include "kvstore/mvcc/record_cursor.h"
 
-#include "base/check.h"
-#include "kvstore/mvcc/history.h"
-#include "kvstore/mvcc/record.h"
+#include "base/bytes.h"
 
 namespace kvstore {
 namespace {
 
-std::int64_t mod_revision_of(std::string_view bytes) {
-    const auto record = RecordView::parse(bytes);
-    CHECK(record.has_value(), "a record of {} bytes in the database is not a KeyValue",
-          bytes.size());
-    return record->mod_revision;
+// After so many versions in a row that are not wanted, the next one is sought.
+constexpr int kMostSteps = 8;
+
+std::string end_of(const schema::KeyInterval& interval) {
+    if (interval.unbounded) return std::string(1, schema::kVersion + 1);
+    std::string out(1, schema::kVersion);
+    schema::append_escaped(&out, interval.single ? interval.begin + '\0' : interval.end);
+    return out;
 }
 
 }  // namespace
 
-RecordCursor::RecordCursor(const Database& db, schema::KeyInterval interval)
-    : current_(db.cursor()), interval_(std::move(interval)) {
-    if (interval_.empty()) return;
-    current_->seek(schema::current_key(interval_.begin));
-    settle();
+KeyCursor::KeyCursor(const Database& db, schema::KeyInterval interval)
+    : cursor_(db.cursor()), interval_(std::move(interval)) {}
+
+void KeyCursor::seek(std::string_view key) {
+    cursor_->seek(schema::current_key(key));
 }
 
-RecordCursor::RecordCursor(const Database& db, schema::KeyInterval interval, std::int64_t revision)
-    : current_(db.cursor()),
-      history_(db.cursor()),
-      revisions_(db.cursor()),
-      interval_(std::move(interval)),
-      revision_(revision) {
-    if (interval_.empty()) return;
-    current_->seek(schema::current_key(interval_.begin));
-    std::string seek_to(1, schema::kHistory);
-    schema::append_escaped(&seek_to, interval_.begin);
-    history_->seek(seek_to);
-    history_at_ = at_history();
-    find_version();
+bool KeyCursor::valid() const {
+    return cursor_->valid() && cursor_->key()[0] == schema::kCurrent && interval_.contains(key());
 }
 
-bool RecordCursor::at_current() const {
-    return current_->valid() && !current_->key().empty() &&
-           current_->key()[0] == schema::kCurrent && interval_.contains(current_->key().substr(1));
+RecordCursor::RecordCursor(const Database& db, const schema::KeyInterval& interval,
+                           std::int64_t revision)
+    : versions_(db.cursor()),
+      live_(revision == kNewest ? std::make_unique<KeyCursor>(db, interval) : nullptr),
+      revision_(revision),
+      end_(end_of(interval)) {
+    if (interval.empty()) return;
+    versions_->seek(schema::version_prefix(interval.begin));
+    find();
 }
 
-std::optional<schema::HistoryKey> RecordCursor::at_history() const {
-    if (!history_->valid()) return std::nullopt;
-    auto parsed = schema::parse_history_key(history_->key());
-    if (!parsed || !interval_.contains(parsed->key)) return std::nullopt;
-    return parsed;
+void RecordCursor::next() {
+    versions_->next();
+    find();
 }
 
-void RecordCursor::settle() {
-    valid_ = at_current();
+std::unique_ptr<KeyCursor> RecordCursor::take_keys() {
+    if (live_) live_->seek(key());
+    return std::move(live_);
 }
 
-// Goes on to the next key that has a version at the revision.
-void RecordCursor::find_version() {
+void RecordCursor::find() {
     valid_ = false;
-    for (;;) {
-        const bool current = at_current();
-        if (!current && !history_at_) return;
-        const bool take_current =
-            current && (!history_at_ || current_->key().substr(1) <= history_at_->key);
-        key_ = take_current ? std::string(current_->key().substr(1)) : history_at_->key;
-        bool found = false;
-        record_.clear();
-        if (take_current) {
-            found = mod_revision_of(current_->value()) <= revision_;
-            if (found) record_ = current_->value();
-            current_->next();
+    for (int steps = 0; versions_->valid() && versions_->key() < end_; ++steps) {
+        const std::string_view place = versions_->key();
+        // Versions are newest first: the first that is not too new is the one. An empty one is a
+        // deletion.
+        if (schema::version_prefix_of(place) != found_ &&
+            schema::version_revision(place) <= revision_) {
+            found_ = schema::version_prefix_of(place);
+            valid_ = !versions_->value().empty();
+            if (valid_) return;
         }
-        // History is newest first: the first version that is not too new is the one, unless the
-        // current one is. An empty one is a deletion.
-        while (history_at_ && history_at_->key == key_) {
-            if (!found && history_at_->revision <= revision_) {
-                found = true;
-                record_ = history_record(*revisions_, history_->value());
-            }
-            history_->next();
-            history_at_ = at_history();
-        }
-        if (!record_.empty()) {
-            valid_ = true;
-            return;
+        if (steps < kMostSteps) {
+            versions_->next();
+        } else {
+            skip();
+            steps = 0;
         }
     }
 }
 
-void RecordCursor::next() {
-    if (history_) return find_version();
-    current_->next();
-    settle();
-}
-
-std::string_view RecordCursor::key() const {
-    return history_ ? std::string_view(key_) : current_->key().substr(1);
-}
-
-std::string_view RecordCursor::record() const {
-    return history_ ? std::string_view(record_) : current_->value();
+// Over the versions of this key that are too new or too old; and, for the newest records, over all
+// keys that do not live.
+void RecordCursor::skip() {
+    const std::string_view place = versions_->key();
+    const bool too_old = schema::version_prefix_of(place) == found_;
+    if (too_old && live_) {
+        live_->seek(schema::version_user_key(place) + '\0');
+        versions_->seek(live_->valid() ? schema::version_prefix(live_->key()) : end_);
+        return;
+    }
+    std::string to(schema::version_prefix_of(place));
+    base::append_be(&to, too_old ? std::int64_t{-1} : ~revision_);
+    versions_->seek(to);
 }
 
 }  // namespace kvstore

@@ -1,9 +1,10 @@
 #pragma once
-// RecordCursor: walks the live records of an interval of keys as of a revision, in key order. Made
-// on the store loop; where the database has nothing uncommitted, used on any one thread.
+// Walks over an interval of keys in key order: KeyCursor over the newest versions' heads,
+// RecordCursor over whole records as of a revision. Made on the store loop; where the database has
+// nothing uncommitted, used on any one thread.
 
+#include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,34 +13,50 @@
 
 namespace kvstore {
 
+// The live keys. Nowhere until it is told where.
+class KeyCursor {
+  public:
+    KeyCursor(const Database& db, schema::KeyInterval interval);
+
+    void seek_to_first() { seek(interval_.begin); }
+    // To the first key that is not before `key`, which is in the interval or behind it.
+    void seek(std::string_view key);
+    bool valid() const;
+    void next() { cursor_->next(); }
+    // Valid until next().
+    std::string_view key() const { return cursor_->key().substr(1); }
+    // A serialized mvccpb.KeyValue without key and value.
+    std::string_view head() const { return cursor_->value(); }
+
+  private:
+    std::unique_ptr<Cursor> cursor_;
+    schema::KeyInterval interval_;
+};
+
 class RecordCursor {
   public:
-    // The newest records.
-    RecordCursor(const Database& db, schema::KeyInterval interval);
-    // Those as of `revision`: what is current and what was replaced since, side by side.
-    RecordCursor(const Database& db, schema::KeyInterval interval, std::int64_t revision);
+    static constexpr std::int64_t kNewest = INT64_MAX;
+    RecordCursor(const Database& db, const schema::KeyInterval& interval, std::int64_t revision);
 
     bool valid() const { return valid_; }
     void next();
-    // Valid until next().
-    std::string_view key() const;
-    // A serialized mvccpb.KeyValue.
-    std::string_view record() const;
+    std::string key() const { return schema::version_user_key(versions_->key()); }
+    // A serialized mvccpb.KeyValue. Valid until next().
+    std::string_view record() const { return versions_->value(); }
+    // The keys from this one on, where their records are of no interest any more. Null at an
+    // earlier revision, and then nothing has happened; otherwise this cursor is done with.
+    std::unique_ptr<KeyCursor> take_keys();
 
   private:
-    bool at_current() const;
-    std::optional<schema::HistoryKey> at_history() const;
-    void settle();
-    void find_version();
+    void find();
+    void skip();
 
-    std::unique_ptr<Cursor> current_;
-    std::unique_ptr<Cursor> history_;  // null: the newest records
-    std::unique_ptr<Cursor> revisions_;
-    schema::KeyInterval interval_;
-    std::int64_t revision_ = 0;
-    std::optional<schema::HistoryKey> history_at_;
-    std::string key_;
-    std::string record_;
+    std::unique_ptr<Cursor> versions_;
+    std::unique_ptr<KeyCursor> live_;  // to skip what does not live; null at earlier revisions
+    std::int64_t revision_;
+    std::string end_;    // the first place behind the interval
+    std::string found_;  // the beginning of the places of the last key with a version; others of
+                         // its are older
     bool valid_ = false;
 };
 

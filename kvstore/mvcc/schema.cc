@@ -41,16 +41,16 @@ std::string current_key(std::string_view key) {
     return prefixed(kCurrent, key);
 }
 
-std::string history_prefix(std::string_view key) {
+std::string version_prefix(std::string_view key) {
     std::string out;
     out.reserve(key.size() + 11);
-    out.push_back(kHistory);
+    out.push_back(kVersion);
     append_escaped(&out, key);
     return out;
 }
 
-std::string history_key(std::string_view key, std::int64_t revision) {
-    std::string out = history_prefix(key);
+std::string version_key(std::string_view key, std::int64_t revision) {
+    std::string out = version_prefix(key);
     base::append_be(&out, ~revision);
     return out;
 }
@@ -80,40 +80,39 @@ std::string attached_key(std::int64_t lease, std::string_view key) {
     return out;
 }
 
-std::string encode_change(bool is_delete, std::string_view key) {
-    std::string out(1, is_delete ? 'd' : 'p');
-    base::append_varint(&out, key.size());
-    return out.append(key);
+std::string encode_change(const Change& change) {
+    std::string out(1, change.is_delete ? 'd' : 'p');
+    base::append_varint(&out, static_cast<std::uint64_t>(change.replaced));
+    return out.append(change.key);
 }
 
 std::optional<Change> parse_change(std::string_view value) {
-    if (value.empty()) return std::nullopt;
-    const char what = value[0];
+    if (value.empty() || (value[0] != 'p' && value[0] != 'd')) return std::nullopt;
+    const bool is_delete = value[0] == 'd';
     value.remove_prefix(1);
-    if (what == 'P' || what == 'D') return Change{what == 'D', value, {}};
-    std::uint64_t size = 0;
-    if ((what != 'p' && what != 'd') || !base::take_varint(&value, &size) || size > value.size())
-        return std::nullopt;
-    return Change{what == 'd', value.substr(0, size), value.substr(size)};
+    std::uint64_t replaced = 0;
+    if (!base::take_varint(&value, &replaced)) return std::nullopt;
+    return Change{is_delete, static_cast<std::int64_t>(replaced), value};
 }
 
-std::optional<HistoryKey> parse_history_key(std::string_view bytes) {
-    if (bytes.size() < 11 || bytes[0] != kHistory) return std::nullopt;
-    HistoryKey out;
-    std::size_t i = 1;
-    for (;; ++i) {
-        if (i + 1 >= bytes.size()) return std::nullopt;
-        if (bytes[i] != '\0') {
-            out.key.push_back(bytes[i]);
-        } else if (bytes[i + 1] == '\xFF') {
-            out.key.push_back('\0');
-            ++i;
-        } else {
-            break;
-        }
+std::int64_t version_revision(std::string_view place) {
+    return ~base::load_be<std::int64_t>(place.data() + place.size() - sizeof(std::int64_t));
+}
+
+std::string_view version_prefix_of(std::string_view place) {
+    return place.substr(0, place.size() - sizeof(std::int64_t));
+}
+
+std::string version_user_key(std::string_view place) {
+    std::string_view escaped = version_prefix_of(place);
+    escaped.remove_prefix(1);
+    escaped.remove_suffix(2);
+    std::string out;
+    out.reserve(escaped.size());
+    for (std::size_t i = 0; i < escaped.size(); ++i) {
+        out.push_back(escaped[i]);
+        if (escaped[i] == '\0') ++i;  // and the 0xFF behind it
     }
-    if (bytes.size() != i + 2 + sizeof(std::int64_t)) return std::nullopt;
-    out.revision = ~base::load_be<std::int64_t>(bytes.data() + i + 2);
     return out;
 }
 

@@ -1,22 +1,19 @@
 #pragma once
 // How the store's data lies in LevelDB. Pure. Spaces of keys, told apart by their first byte:
 //
-//   c <key>                      the record: the current version of every live key
-//   r <revision> <sub>           what happened, in order: 'p' or 'd', the key behind its length,
-//   and
-//                                the record that was replaced, if any. Watches replay it,
-//                                compaction walks it. ('P' or 'D' and the key: databases from
-//                                before records were moved here)
-//   h <escaped key> <~revision>  versions that were replaced, newest first: the place under `r`
-//                                where the record is; "": a deletion. (Or the record itself)
+//   v <escaped key> <~revision>  every version of every key, newest first: its record; "": a
+//   deletion c <key>                      the newest version of every live key: its record without
+//   key and
+//                                value. Whatever needs no values is read here
+//   r <revision> <sub>           what happened, in order: 'p' or 'd', the revision of the version
+//                                that was replaced (varint; 0: none), the key. Watches replay it,
+//                                compaction walks it
 //   l <lease>, a <lease> <key>   LeaseRecord; "": leases, and the keys attached to each
 //   u <name>                     users and roles, see kvstore/auth/auth_state.h
 //   m <name>                     applied index, revisions, compaction progress, …
 //
 // A record is a serialized mvccpb.KeyValue, so that a range answer can carry it as it lies here. It
-// is written once when it is put, and once more when it is replaced, under the revision that
-// replaces it: what is written there comes in order, so that LevelDB moves its tables from level to
-// level instead of merging them. Documented in docs/storage.md.
+// is written once, and moved by nothing but LevelDB. Documented in docs/storage.md.
 
 #include <cstdint>
 #include <optional>
@@ -26,12 +23,16 @@
 namespace kvstore::schema {
 
 inline constexpr char kCurrent = 'c';
-inline constexpr char kHistory = 'h';
+inline constexpr char kVersion = 'v';
 inline constexpr char kRevision = 'r';
 inline constexpr char kMeta = 'm';
 inline constexpr char kLease = 'l';
 inline constexpr char kAttached = 'a';
 inline constexpr char kAuth = 'u';
+
+// i64: kFormat. Earlier versions of the program wrote none, or another.
+inline constexpr std::string_view kMetaFormat = "mformat";
+inline constexpr std::int64_t kFormat = 3;
 
 inline constexpr std::string_view kMetaApplied = "mapplied";  // u64 index, u64 term (little-endian)
 inline constexpr std::string_view kMetaMembership = "mmembership";  // of the group, as applied
@@ -40,7 +41,7 @@ inline constexpr std::string_view kMetaCompacted = "mcompacted";  // i64: reads 
 inline constexpr std::string_view kMetaScrubbed =
     "mscrubbed";  // i64: everything below it is physically gone
 
-// i64: how many keys live. Absent in databases from before it was kept: counted once then.
+// i64: how many keys live.
 inline constexpr std::string_view kMetaKeys = "mkeys";
 
 // A serialized AlarmResponse: the alarms that are raised.
@@ -51,9 +52,9 @@ std::string encode_number(std::int64_t number);
 std::string encode_applied(std::uint64_t index, std::uint64_t term);
 
 std::string current_key(std::string_view key);
-// All versions of `key` in history start with this.
-std::string history_prefix(std::string_view key);
-std::string history_key(std::string_view key, std::int64_t revision);
+// All versions of `key` start with this.
+std::string version_prefix(std::string_view key);
+std::string version_key(std::string_view key, std::int64_t revision);
 std::string revision_key(std::int64_t revision, std::int64_t sub = 0);
 std::string lease_key(std::int64_t lease);
 std::string attached_prefix(std::int64_t lease);
@@ -62,20 +63,17 @@ std::string attached_key(std::int64_t lease, std::string_view key);
 // What a value under `r` says.
 struct Change {
     bool is_delete = false;
+    std::int64_t replaced = 0;  // the mod revision of the version before it; 0: there was none
     std::string_view key;
-    std::string_view replaced;  // a record; empty: there was none, or it is elsewhere
 };
-// All of it but `replaced`, which follows.
-std::string encode_change(bool is_delete, std::string_view key);
-// Views into `value`. Nothing when it is not a change.
+std::string encode_change(const Change& change);
+// A view into `value`. Nothing when it is not a change.
 std::optional<Change> parse_change(std::string_view value);
 
-struct HistoryKey {
-    std::string key;
-    std::int64_t revision = 0;
-};
-// Nothing when the bytes are not a history key.
-std::optional<HistoryKey> parse_history_key(std::string_view bytes);
+// Of a version's place: its revision, what all versions of its key start with, and the key.
+std::int64_t version_revision(std::string_view place);
+std::string_view version_prefix_of(std::string_view place);
+std::string version_user_key(std::string_view place);
 
 struct RevisionKey {
     std::int64_t revision = 0;

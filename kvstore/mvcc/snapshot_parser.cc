@@ -33,12 +33,11 @@ base::Status SnapshotParser::add(std::string_view chunk) {
     pending_.append(chunk);
     std::string_view rest = pending_;
     if (!has_header_) {
-        const std::string_view head = rest.substr(0, kMagic.size());
-        if (!kMagic.starts_with(head) && !kEarlierMagic.starts_with(head))
+        if (!kMagic.starts_with(rest.substr(0, kMagic.size())))
             return base::data_loss(
-                "not a snapshot of Coxswain, or one of a later version: it begins otherwise");
-        if (head.size() < kMagic.size()) return {};
-        crc_ = base::crc32c(head, crc_);
+                "not a snapshot of Coxswain, or one of another version: it begins otherwise");
+        if (rest.size() < kMagic.size()) return {};
+        crc_ = base::crc32c(kMagic, crc_);
         rest.remove_prefix(kMagic.size());
         has_header_ = true;
     }

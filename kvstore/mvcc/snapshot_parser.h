@@ -46,9 +46,7 @@ class SnapshotParser {
 
 // What the stream is made of.
 namespace snapshot_format {
-inline constexpr std::string_view kMagic = "coxswain snapshot 2\n";
-// With history as earlier databases have it.
-inline constexpr std::string_view kEarlierMagic = "coxswain snapshot 1\n";
+inline constexpr std::string_view kMagic = "coxswain snapshot 3\n";  // 1 and 2: earlier schemas
 // An entry begins with this byte, the trailer with the other.
 inline constexpr char kEntry = 'e';
 inline constexpr char kTrailer = 't';

@@ -48,17 +48,7 @@ void MvccStore::rebind(Database& db) {
     compacted_ = load_i64(db, schema::kMetaCompacted, 0);
     scrubbed_ = load_i64(db, schema::kMetaScrubbed, 0);
     scrub_from_.clear();
-    keys_ = load_i64(db, schema::kMetaKeys, -1);
-    if (keys_ < 0) keys_ = count_keys();
-}
-
-std::int64_t MvccStore::count_keys() const {
-    std::int64_t count = 0;
-    auto cursor = db_->cursor();
-    for (cursor->seek(std::string(1, schema::kCurrent));
-         cursor->valid() && cursor->key()[0] == schema::kCurrent; cursor->next())
-        ++count;
-    return count;
+    keys_ = load_i64(db, schema::kMetaKeys, 0);
 }
 
 // One writing command: all its changes share one main revision, the sub-revision counts them.
@@ -74,18 +64,22 @@ class MvccStore::Writer {
         return events_->events.empty() ? store_.revision_ : revision_;
     }
 
-    // Answers the replaced record.
-    std::string put(const pb::PutRequest& request) {
-        const std::string at = schema::current_key(request.key());
-        std::string old_bytes = store_.db_->get(at).value_or("");
-        RecordView old;
-        if (!old_bytes.empty()) old = parse(old_bytes);
+    // Answers the mod revision of the record that it replaced; 0: there was none.
+    std::int64_t put(const pb::PutRequest& request) {
+        const std::string head_at = schema::current_key(request.key());
+        const auto old_head = store_.db_->get(head_at);
+        const RecordView old = old_head ? parse(*old_head) : RecordView{};
+        std::string kept;
         RecordView record;
         record.key = request.key();
-        record.create_revision = old_bytes.empty() ? revision_ : old.create_revision;
+        record.create_revision = old_head ? old.create_revision : revision_;
         record.mod_revision = revision_;
         record.version = old.version + 1;
-        record.value = request.ignore_value() ? old.value : std::string_view(request.value());
+        record.value = request.value();
+        if (request.ignore_value()) {
+            kept = store_.version(request.key(), old.mod_revision);
+            record.value = parse(kept).value;
+        }
         record.lease = request.ignore_lease() ? old.lease : request.lease();
         if (old.lease != record.lease) {
             if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, request.key()));
@@ -93,35 +87,36 @@ class MvccStore::Writer {
                 store_.db_->put(schema::attached_key(record.lease, request.key()), "");
         }
         std::string bytes = record.encode();
-        store_.db_->put(at, bytes);
-        if (old_bytes.empty()) ++new_keys_;
-        note(false, request.key(), old_bytes, old.mod_revision);
-        events_->events.push_back({false, request.key(), std::move(bytes), old_bytes});
-        return old_bytes;
+        store_.db_->put(schema::version_key(request.key(), revision_), bytes);
+        record.key = {};
+        record.value = {};
+        store_.db_->put(head_at, record.encode());
+        if (!old_head) ++new_keys_;
+        note({false, request.key(), std::move(bytes), old.mod_revision, {}});
+        return old.mod_revision;
     }
 
-    // Answers the deletions' events, in key order, with the records that were deleted. Valid until
-    // the next change.
+    // Answers the deletions' events, in key order. Valid until the next change.
     std::span<const Event> erase(std::string_view key, std::string_view range_end) {
-        std::vector<std::string> records;
-        store_.visit(key, range_end, 0, [&](std::string_view, std::string_view record) {
-            records.emplace_back(record);
+        struct Gone {
+            std::string key;
+            std::int64_t mod_revision;
+            std::int64_t lease;
+        };
+        std::vector<Gone> all;
+        store_.visit_heads(key, range_end, [&](std::string_view live, std::string_view head) {
+            const RecordView record = parse(head);
+            all.push_back({std::string(live), record.mod_revision, record.lease});
             return true;
         });
-        new_keys_ -= static_cast<std::int64_t>(records.size());
+        new_keys_ -= static_cast<std::int64_t>(all.size());
         const std::size_t before = events_->events.size();
-        for (auto& bytes : records) {
-            const RecordView old = parse(bytes);
-            store_.db_->erase(schema::current_key(old.key));
-            store_.db_->put(schema::history_key(old.key, revision_), "");
-            if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, old.key));
-            note(true, old.key, bytes, old.mod_revision);
-            Event event{true,
-                        std::string(old.key),
-                        RecordView{.key = old.key, .mod_revision = revision_}.encode(),
-                        {}};
-            event.previous = std::move(bytes);
-            events_->events.push_back(std::move(event));
+        for (auto& gone : all) {
+            store_.db_->erase(schema::current_key(gone.key));
+            store_.db_->put(schema::version_key(gone.key, revision_), "");
+            if (gone.lease != 0) store_.db_->erase(schema::attached_key(gone.lease, gone.key));
+            auto record = RecordView{.key = gone.key, .mod_revision = revision_}.encode();
+            note({true, std::move(gone.key), std::move(record), gone.mod_revision, {}});
         }
         return std::span<const Event>(events_->events).subspan(before);
     }
@@ -139,9 +134,10 @@ class MvccStore::Writer {
     pb::PutResponse put_response(const pb::PutRequest& request) {
         ++store_.counters_.puts;
         pb::PutResponse out;
-        std::string old = put(request);
+        const std::int64_t replaced = put(request);
         out.mutable_header()->set_revision(revision_);
-        if (request.prev_kv() && !old.empty()) CHECK(out.mutable_prev_kv()->ParseFromString(old));
+        if (request.prev_kv() && replaced != 0)
+            fill(out.mutable_prev_kv(), request.key(), replaced);
         return out;
     }
 
@@ -153,7 +149,7 @@ class MvccStore::Writer {
         out.set_deleted(static_cast<std::int64_t>(deleted.size()));
         if (request.prev_kv())
             for (const Event& event : deleted)
-                CHECK(out.add_prev_kvs()->ParseFromString(event.previous));
+                fill(out.add_prev_kvs(), event.key, event.replaced);
         return out;
     }
 
@@ -191,19 +187,19 @@ class MvccStore::Writer {
     }
 
   private:
-    static RecordView parse(const std::string& bytes) {
+    static RecordView parse(std::string_view bytes) {
         auto record = RecordView::parse(bytes);
         CHECK(record.has_value(), "a record of {} bytes in the database is not a KeyValue",
               bytes.size());
         return *record;
     }
-
-    // A change, and where the record is that it replaced, if any.
-    void note(bool is_delete, std::string_view key, std::string_view replaced,
-              std::int64_t replaced_revision) {
-        const std::string place = schema::revision_key(revision_, sub_++);
-        store_.db_->put(place, schema::encode_change(is_delete, key), replaced);
-        if (!replaced.empty()) store_.db_->put(schema::history_key(key, replaced_revision), place);
+    void fill(mvccpb::KeyValue* kv, std::string_view key, std::int64_t mod_revision) const {
+        CHECK(kv->ParseFromString(store_.version(key, mod_revision)));
+    }
+    void note(Event event) {
+        store_.db_->put(schema::revision_key(revision_, sub_++),
+                        schema::encode_change({event.is_delete, event.replaced, event.key}));
+        events_->events.push_back(std::move(event));
     }
 
     MvccStore& store_;
@@ -303,8 +299,8 @@ bool MvccStore::deletes_more_than(const Command& command, std::size_t keys) cons
     std::size_t seen = 0;
     const auto count = [&](const pb::DeleteRangeRequest& request) {
         if (!request.range_end().empty())
-            visit(request.key(), request.range_end(), 0,
-                  [&](std::string_view, std::string_view) { return ++seen <= keys; });
+            visit_heads(request.key(), request.range_end(),
+                        [&](std::string_view, std::string_view) { return ++seen <= keys; });
         return seen > keys;
     };
     const auto count_all = [&](const pb::TxnRequest& txn, const auto& again) -> bool {
@@ -358,34 +354,11 @@ base::Status MvccStore::compact(std::int64_t revision) {
     return {};
 }
 
-// Of the versions of `key` that are not above the compacted revision only the newest can still be
-// read, and not even that one when it is a deletion below it.
-void MvccStore::scrub_key(std::string_view key, Cursor& cursor,
-                          std::vector<std::string>* gone) const {
-    std::int64_t newest = 0;
-    if (auto current = db_->get(schema::current_key(key))) {
-        const auto mod = RecordView::parse(*current)->mod_revision;
-        if (mod <= compacted_) newest = mod;
-    }
-    const std::string prefix = schema::history_prefix(key);
-    for (cursor.seek(schema::history_key(key, compacted_));
-         cursor.valid() && cursor.key().starts_with(prefix); cursor.next()) {
-        const auto at = schema::parse_history_key(cursor.key());
-        CHECK(at.has_value());
-        const bool keep = newest == 0 && !(cursor.value().empty() && at->revision < compacted_);
-        if (newest == 0) newest = at->revision;
-        if (!keep) gone->emplace_back(cursor.key());
-    }
-}
-
+// The versions that cannot be read any more are those that were replaced up to the compacted
+// revision, and the deletions below it: each change tells its own, so nothing is searched for.
 bool MvccStore::scrub(int budget) {
     if (scrubbed_ >= compacted_) return false;
-    struct Scrubbed {
-        std::string place;  // under `r`
-        std::string key;
-        std::string left;  // what stays there; empty: nothing
-    };
-    std::vector<Scrubbed> changes;
+    std::vector<std::string> gone;
     std::int64_t reached = compacted_;
     const std::string from = std::exchange(scrub_from_, {});
     {
@@ -401,29 +374,17 @@ bool MvccStore::scrub(int budget) {
             }
             const auto change = schema::parse_change(cursor->value());
             CHECK(change.has_value(), "what happened at revision {} cannot be read", at->revision);
-            // What happened at the compacted revision itself stays, for a watch may begin there;
-            // what it replaced cannot be read any more.
-            const bool stays =
-                at->revision == compacted_ && !base::planted(base::PlantedBug::kWatchLosesDelete);
-            changes.push_back({std::string(cursor->key()), std::string(change->key),
-                               stays ? schema::encode_change(change->is_delete, change->key) : ""});
+            if (change->replaced != 0)
+                gone.push_back(schema::version_key(change->key, change->replaced));
+            // What happened at the compacted revision itself stays: a watch may begin there.
+            if (at->revision == compacted_ && !base::planted(base::PlantedBug::kWatchLosesDelete))
+                continue;
+            if (change->is_delete) gone.push_back(schema::version_key(change->key, at->revision));
+            gone.emplace_back(cursor->key());
         }
-    }
-    // One cursor for all: keys that were changed together often lie together.
-    std::vector<std::string> gone;
-    {
-        auto cursor = db_->cursor();
-        for (const auto& change : changes)
-            scrub_key(change.key, *cursor, &gone);
     }
     for (const auto& place : gone)
         db_->erase(place);
-    for (const auto& change : changes) {
-        if (change.left.empty())
-            db_->erase(change.place);
-        else
-            db_->put(change.place, change.left);
-    }
     if (reached > scrubbed_) {
         scrubbed_ = reached;
         save_i64(*db_, schema::kMetaScrubbed, scrubbed_);

@@ -73,6 +73,8 @@ class MvccStore {
     base::Status check_revision(std::int64_t revision) const;
     // The key's serialized mvccpb.KeyValue as of a readable revision (0: the newest).
     std::optional<std::string> record(std::string_view key, std::int64_t revision) const;
+    // The record of the version of `key` with this mod revision; "" when it is a deletion, or gone.
+    std::string version(std::string_view key, std::int64_t mod_revision) const;
     base::Result<etcdserverpb::TxnResponse> read_txn(const etcdserverpb::TxnRequest& request) const;
 
     // Writes, one revision each when something changes. Nothing is written when they answer an
@@ -153,21 +155,20 @@ class MvccStore {
     class Writer;
     friend class Writer;
 
-    // The record of `key` as of `revision`; nothing when it did not exist then.
-    std::optional<std::string> record_at(std::string_view key, std::int64_t revision) const;
     // Visits the live records of an interval as of `revision` (0: now) in key order until `visit`
     // answers false.
-    void visit(
-        std::string_view key, std::string_view range_end, std::int64_t revision,
-        const std::function<bool(std::string_view key, std::string_view record)>& visit) const;
+    void visit(std::string_view key, std::string_view range_end, std::int64_t revision,
+               const std::function<bool(std::string_view record)>& visit) const;
+    // Its live keys and the newest records without key and value.
+    void visit_heads(
+        std::string_view key, std::string_view range_end,
+        const std::function<bool(std::string_view key, std::string_view head)>& visit) const;
     bool compare_holds(const etcdserverpb::Compare& compare) const;
     bool all_hold(const etcdserverpb::TxnRequest& request) const;
     base::Status check_branch(const etcdserverpb::TxnRequest& request) const;
     base::Status check_put(const etcdserverpb::PutRequest& request) const;
     void read_branch(const etcdserverpb::TxnRequest& request,
                      etcdserverpb::TxnResponse* response) const;
-    void scrub_key(std::string_view key, Cursor& cursor, std::vector<std::string>* gone) const;
-    std::int64_t count_keys() const;
 
     Database* db_ = nullptr;
     std::int64_t revision_ = 1;

@@ -58,23 +58,17 @@ TEST_F(SnapshotParserTest, TheEntriesComeHoweverTheStreamIsCut) {
     }
 }
 
-TEST_F(SnapshotParserTest, OneOfAnEarlierVersionIsReadAndOneOfALaterIsNot) {
-    const auto of_version = [written = stream()](char version) {
-        std::string bytes = written;
+TEST_F(SnapshotParserTest, OneOfAnotherVersionIsRefused) {
+    std::string bytes = stream();
+    for (const char version : {'1', '2', '4'}) {
         bytes[snapshot_format::kMagic.size() - 2] = version;
         bytes.resize(bytes.size() - sizeof(std::uint32_t));
         base::append_le(&bytes, base::crc32c(bytes));
-        return bytes;
-    };
-    Entries now;
-    Entries earlier;
-    EXPECT_TRUE(parse(of_version('2'), 100, 0, &now));
-    EXPECT_TRUE(parse(of_version('1'), 100, 0, &earlier));
-    EXPECT_EQ(now, earlier);
-    for (const std::size_t piece : {1U, 100U}) {
-        const base::Status status = parse(of_version('3'), piece, 0);
-        ASSERT_FALSE(status);
-        EXPECT_TRUE(status.error().message.starts_with("not a snapshot of Coxswain"));
+        for (const std::size_t piece : {1U, 100U}) {
+            const base::Status status = parse(bytes, piece, 0);
+            ASSERT_FALSE(status);
+            EXPECT_TRUE(status.error().message.starts_with("not a snapshot of Coxswain"));
+        }
     }
 }
 
@@ -139,12 +133,6 @@ TEST_F(MvccTest, TheNumberOfKeysIsKeptAndOutlivesARestart) {
     EXPECT_EQ(store_->keys(), 0);
     put("c", "1");
     del("missing");
-    db_->commit();
-    ASSERT_TRUE(db_->sync());
-    open();
-    EXPECT_EQ(store_->keys(), 1);
-    // One of before it was kept.
-    db_->erase(schema::kMetaKeys);
     db_->commit();
     ASSERT_TRUE(db_->sync());
     open();
