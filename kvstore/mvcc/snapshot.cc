@@ -123,6 +123,7 @@ base::Status DatabaseDirectory::Installer::add(std::string_view chunk) {
 
 void DatabaseDirectory::Installer::take(std::string_view key, std::string_view value) {
     // What is read when the copy is put in use must be sound; then it is too late to refuse it.
+    if (key == schema::kMetaFormat) of_format_ = value == schema::encode_number(schema::kFormat);
     if (schema::parse_lease_key(key)) {
         LeaseRecord lease;
         if (!lease.ParseFromArray(value.data(), static_cast<int>(value.size()))) malformed_ = true;
@@ -136,6 +137,7 @@ void DatabaseDirectory::Installer::take(std::string_view key, std::string_view v
 
 base::Status DatabaseDirectory::Installer::seal() {
     if (!parser_.complete()) return base::data_loss("the snapshot ends too early");
+    if (!of_format_) return base::data_loss("the snapshot does not say that it is of this format");
     if (malformed_) return base::data_loss("the snapshot has a lease that cannot be read");
     db_->commit();
     TRY_VOID(db_->sync());

@@ -68,6 +68,7 @@ class DatabaseDirectory {
         std::unique_ptr<Database> db_;
         SnapshotParser parser_;
         std::size_t uncommitted_ = 0;
+        bool of_format_ = false;
         bool malformed_ = false;
         bool finished_ = false;
     };

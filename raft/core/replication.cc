@@ -299,7 +299,11 @@ void Core::handle_append_reject(NodeId from, Progress& p, const Message& m) {
     // The longest part of our log that can agree with a log that ends at the hint.
     Index agree = std::min(m.hint, m.index);
     agree = log_.conflict_hint(agree, m.log_term);
-    p.next = std::max(p.match + 1, std::min(m.index, agree + 1));
+    const Index next = std::max(p.match + 1, std::min(m.index, agree + 1));
+    // It has lost what it acknowledged, and will say so again for as long as it is asked: with each
+    // heartbeat then, not at once.
+    if (next == p.next) return;
+    p.next = next;
     p.probe_sent = false;
     send_append(from, p, true);
 }

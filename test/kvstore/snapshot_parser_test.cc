@@ -98,7 +98,7 @@ TEST_F(SnapshotParserTest, OnlyZerosMayStandBehindTheEndAndOnlyWherePaddingIs) {
 }
 
 // Found out when it is put in use it would end the member.
-TEST_F(SnapshotParserTest, WholeButWithALeaseThatCannotBeReadItIsNotInstalled) {
+TEST_F(SnapshotParserTest, WholeButWithWhatCannotBeReadItIsNotInstalled) {
     DatabaseDirectory to(directory_ / "to", {});
     ASSERT_TRUE(to.open());
     const auto install = [&] {
@@ -106,11 +106,15 @@ TEST_F(SnapshotParserTest, WholeButWithALeaseThatCannotBeReadItIsNotInstalled) {
         EXPECT_TRUE(installer->add(stream()));
         return installer->seal();
     };
-    EXPECT_TRUE(install());
+    const auto refused = [&] {
+        const base::Status status = install();
+        return status ? std::string() : status.error().message;
+    };
+    EXPECT_EQ(refused(), "the snapshot does not say that it is of this format");
+    db_->put(schema::kMetaFormat, schema::encode_number(schema::kFormat));
+    EXPECT_EQ(refused(), "");
     db_->put(schema::lease_key(7), "\xff");
-    const base::Status status = install();
-    ASSERT_FALSE(status);
-    EXPECT_EQ(status.error().message, "the snapshot has a lease that cannot be read");
+    EXPECT_EQ(refused(), "the snapshot has a lease that cannot be read");
 }
 
 TEST_F(SnapshotParserTest, RandomBytesAreRefused) {

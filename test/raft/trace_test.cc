@@ -18,6 +18,7 @@
 //   change N KIND ID [KIND ID…] add-voter, add-learner, promote, remove; several in one step
 //   restart N                   with what was durable
 //   damage N KEEP               restart, with the first KEEP entries only and knowing of the loss
+//   lose N KEEP                 the same, not knowing of it: the disk lied
 //   log N TERM…                 gives N, before anything else, a log with these terms
 //   status                      one line a member
 //   settle N                    N times: a tick everywhere, then stabilize; prints changes of role
@@ -218,12 +219,12 @@ class Group {
             boot(id);
             return;
         }
-        if (command == "damage") {
+        if (command == "damage" || command == "lose") {
             std::size_t keep = 0;
             in >> keep;
             auto& storage = nodes_.at(id).storage;
             storage.entries.resize(std::min(keep, storage.entries.size()));
-            boot(id, storage.hard.term);
+            boot(id, command == "damage" ? std::optional(storage.hard.term) : std::nullopt);
             return;
         }
         Node& node = nodes_.at(id);
