@@ -5,7 +5,6 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "base/random.h"
 #include "kvstore/bolt_file.h"
 #include "test/fuzz/target.h"
 
@@ -19,11 +18,8 @@ constexpr std::size_t kHead = 16;     // of a page
 constexpr std::size_t kChecked = 56;  // of a meta page's content; its checksum follows
 
 const std::string& path() {
-    static const struct File {
-        std::string path = scratch() / ("fuzz-bolt-" + base::random_uuid());
-        ~File() { std::filesystem::remove(path); }
-    } file;
-    return file.path;
+    static const Scratch file("bolt");
+    return file.path();
 }
 
 template <class T>

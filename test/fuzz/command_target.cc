@@ -4,10 +4,7 @@
 
 #include <leveldb/env.h>
 
-#include <filesystem>
-
 #include "base/check.h"
-#include "base/random.h"
 #include "kvstore/machine.h"
 #include "test/fuzz/target.h"
 
@@ -17,20 +14,15 @@ namespace {
 using namespace kvstore;
 
 struct Member {
-    explicit Member(const std::string& name) : directory(scratch() / ("fuzz-command-" + name)) {
-        std::filesystem::remove_all(directory);
+    Member() {
         Machine::Options options;
-        options.directory = directory;
+        options.directory = directory.path();
         options.database.write_buffer_bytes = 64 << 10;
         options.database.block_cache_bytes = 64 << 10;
         options.now_ms = [] { return std::int64_t{0}; };
         auto opened = Machine::open(std::move(options));
         CHECK(opened.has_value());
         machine = std::move(*opened);
-    }
-    ~Member() {
-        machine.reset();
-        std::filesystem::remove_all(directory);
     }
     std::string content() const {
         std::string out;
@@ -40,16 +32,15 @@ struct Member {
         return out;
     }
 
-    std::string directory;
+    const Scratch directory{"command"};
     std::unique_ptr<Machine> machine;
 };
 
 }  // namespace
 
 void run(std::string_view input) {
-    static const std::string id = base::random_uuid();
-    Member a(id + "-a");
-    Member b(id + "-b");
+    Member a;
+    Member b;
     Reader in(input);
     std::uint64_t index = 0;
     while (!in.empty() && index < 64) {

@@ -6,7 +6,6 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "base/random.h"
 #include "kvstore/machine.h"
 #include "test/fuzz/target.h"
 
@@ -16,11 +15,8 @@ namespace {
 using namespace kvstore;
 
 const std::string& directory() {
-    static const struct Directory {
-        std::string path = scratch() / ("fuzz-snapshot-" + base::random_uuid());
-        ~Directory() { std::filesystem::remove_all(path); }
-    } directory;
-    return directory.path;
+    static const Scratch directory("snapshot");
+    return directory.path();
 }
 
 std::unique_ptr<Machine> machine() {

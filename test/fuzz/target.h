@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/random.h"
+
 namespace fuzz {
 
 // Returns normally for every input; a broken promise of the code under test is a CHECK.
@@ -45,11 +47,24 @@ class Reader {
     std::string_view rest_;
 };
 
-// Where a target may put files: in memory where there is such a place, for they are many.
-inline std::filesystem::path scratch() {
-    const std::filesystem::path memory = "/dev/shm";
-    return std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
-}
+// A place of its own for a file or a directory, which goes with it: in memory where there is such a
+// place, for they are many.
+class Scratch {
+  public:
+    explicit Scratch(const std::string& name) {
+        const std::filesystem::path memory = "/dev/shm";
+        const bool there = std::filesystem::is_directory(memory);
+        path_ = (there ? memory : std::filesystem::temp_directory_path()) /
+                ("fuzz-" + name + "-" + base::random_uuid());
+    }
+    ~Scratch() { std::filesystem::remove_all(path_); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    const std::string& path() const { return path_; }
+
+  private:
+    std::string path_;
+};
 
 // The other way: what Reader takes apart.
 inline std::string piece(std::string_view bytes) {
