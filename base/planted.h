@@ -28,6 +28,7 @@ enum class PlantedBug {
     kCompactUnsynced,           // the log is dropped before the database is synced
     kLeaseNotExtended,          // a new leader goes by the deadlines that it last knew
     kReadBeforeApplied,         // reads are served before they are applied
+    kUnfinishedStays,           // what a crash left of a deletion in slices stays
 };
 
 #ifdef COXSWAIN_PLANTED_BUGS
@@ -64,6 +65,7 @@ inline constexpr PlantedBugName kPlantedBugs[] = {
     {PlantedBug::kCompactUnsynced, "compact-unsynced"},
     {PlantedBug::kLeaseNotExtended, "lease-not-extended"},
     {PlantedBug::kReadBeforeApplied, "read-before-applied"},
+    {PlantedBug::kUnfinishedStays, "unfinished-stays"},
 };
 
 }  // namespace base

@@ -7,6 +7,7 @@
 #include "kvstore/errors.h"
 #include "kvstore/mvcc/files.h"
 #include "kvstore/mvcc/schema.h"
+#include "kvstore/mvcc/unfinished.h"
 
 namespace kvstore {
 
@@ -129,6 +130,7 @@ base::Status Machine::load() {
         };
         hub_ = std::make_unique<WatchHub>(*store_);
     }
+    TRY_VOID(undo_unfinished(*db_, store_->revision()));
     if (!alarms_.decode(db_->get(schema::kMetaAlarms).value_or("")))
         return base::data_loss("the database's list of alarms is damaged");
     lessor_.clear();
@@ -270,6 +272,14 @@ bool Machine::takes_long(std::string_view payload) const {
 // What is changed on the loop before and after, and by the background in between.
 struct Machine::Aside {
     explicit Aside(const Database& of) : on(of) {}
+
+    // The keys that it may delete.
+    schema::KeyInterval keys() const {
+        if (!command.has_delete_range()) return {.unbounded = true};
+        const auto& request = command.delete_range();
+        return schema::KeyInterval::of(request.key(), request.range_end());
+    }
+
     Command command;
     raft::Position upto;
     StoreView on;
@@ -283,9 +293,12 @@ void Machine::apply_aside(const ApplyContext& context, std::string_view payload,
     auto aside = std::make_shared<Aside>(*db_);
     CHECK(aside->command.ParseFromArray(payload.data(), static_cast<int>(payload.size())));
     aside->upto = {context.index, context.term};
-    aside->on.store.on_events = [to = aside.get()](RevisionEventsPtr events) {
-        to->events.push_back(std::move(events));
-    };
+    if (hub_->watches(aside->keys()))
+        aside->on.store.on_events = [to = aside.get()](RevisionEventsPtr events) {
+            to->events.push_back(std::move(events));
+        };
+    // A transaction reads what it wrote.
+    if (!aside->command.has_txn()) aside->on.database->write_in_slices();
     const base::Status admitted = admits(aside->command, context.term);
     if (!admitted) aside->response = admitted.error();
     busy_ = true;
@@ -306,13 +319,18 @@ void Machine::apply_aside(const ApplyContext& context, std::string_view payload,
 
 void Machine::finish_aside(Aside& aside) {
     busy_ = false;
+    const std::int64_t before = store_->revision();
     db_->thaw();
     store_->rebind(*db_);
     store_->add_counters(aside.on.store.counters());
     applied_ = aside.upto;
     if (aside.response && aside.command.has_lease_revoke())
         lessor_.revoke(aside.command.lease_revoke().id());
-    hub_->notify(aside.events);
+    // Who began to watch meanwhile, when nobody did before, reads it from history.
+    if (aside.on.store.on_events)
+        hub_->notify(aside.events);
+    else
+        hub_->reset(before, aside.keys());
 }
 
 void Machine::end_of_batch(raft::Position upto) {

@@ -208,8 +208,14 @@ bool WatchHub::pump() {
     }
 }
 
-void WatchHub::reset(std::int64_t previous_revision) {
+bool WatchHub::watches(const schema::KeyInterval& keys) const {
+    return std::any_of(watchers_.begin(), watchers_.end(),
+                       [&](const auto& w) { return w.second->interval.overlaps(keys); });
+}
+
+void WatchHub::reset(std::int64_t previous_revision, const schema::KeyInterval& keys) {
     for (auto& [id, w] : watchers_) {
+        if (!w->interval.overlaps(keys)) continue;
         if (!w->is_behind) w->next_revision = std::max(w->next_revision, previous_revision + 1);
         if (w->next_revision <= store_.revision()) fall_behind(*w);
     }

@@ -72,7 +72,12 @@ class WatchHub {
 
     // The state was replaced (a snapshot was installed), which stood at `previous_revision`:
     // everyone reads on from history.
-    void reset(std::int64_t previous_revision);
+    void reset(std::int64_t previous_revision) { reset(previous_revision, {.unbounded = true}); }
+    // The same for those who watch some of these keys: notify() was not called with their changes.
+    void reset(std::int64_t previous_revision, const schema::KeyInterval& keys);
+
+    // Whether someone watches one of these keys.
+    bool watches(const schema::KeyInterval& keys) const;
 
     // True when the watcher was handed everything up to the store's revision.
     bool synced(std::int64_t watcher) const;

@@ -29,6 +29,9 @@ std::string_view view(const leveldb::Slice& s) {
     return {s.data(), s.size()};
 }
 
+// What a batch on its way to LevelDB may keep for the next one.
+constexpr std::size_t kKeptBytes = 4 << 20;
+
 // Damage is found wherever it is read.
 leveldb::ReadOptions read_options() {
     leveldb::ReadOptions out;
@@ -219,7 +222,8 @@ class Database::MergedCursor final : public Cursor {
     bool in_batch_ = false;
 };
 
-Database::Database(std::shared_ptr<Level> level) : level_(std::move(level)) {
+Database::Database(std::shared_ptr<Level> level)
+    : level_(std::move(level)), out_(std::make_unique<leveldb::WriteBatch>()) {
     new_batch();
     on_failure = level_->options.on_failure;
     if (on_failure) return;
@@ -275,11 +279,30 @@ std::optional<std::string> Database::get(std::string_view key) const {
 }
 
 void Database::put(std::string_view key, std::string_view value) {
-    set(key, keep(value));
+    if (in_slices_)
+        out_->Put(slice(key), slice(value));
+    else
+        set(key, keep(value));
 }
 
 void Database::erase(std::string_view key) {
-    set(key, std::nullopt);
+    if (in_slices_)
+        out_->Delete(slice(key));
+    else
+        set(key, std::nullopt);
+}
+
+void Database::write_in_slices() {
+    CHECK(pinned_ && batch_->empty());
+    in_slices_ = true;
+}
+
+void Database::slice_boundary() {
+    if (!in_slices_ || out_->ApproximateSize() < level_->options.slice_bytes) return;
+    write_out();
+    // Where crashes are simulated they are to find such a slice.
+    if (level_->options.run_scheduled)
+        if (const auto status = sync(); !status) fail(status.error());
 }
 
 void Database::set(std::string_view key, std::optional<std::string_view> value) {
@@ -315,21 +338,29 @@ base::Histogram& commit_seconds() {
 }  // namespace
 
 void Database::commit() {
+    if (in_slices_) return write_out();
     if (batch_->empty()) return;
     const auto began = std::chrono::steady_clock::now();
-    leveldb::WriteBatch batch;
     for (const auto& [key, value] : *batch_) {
         if (value)
-            batch.Put(slice(key), slice(*value));
+            out_->Put(slice(key), slice(*value));
         else
-            batch.Delete(slice(key));
+            out_->Delete(slice(key));
     }
     new_batch();
-    level_->before_waiting();
-    const auto status = level_->db().Write(leveldb::WriteOptions(), &batch);
-    if (!status.ok()) fail(to_error(status, "write"));
+    write_out();
     commit_seconds().observe(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+}
+
+void Database::write_out() {
+    level_->before_waiting();
+    const auto status = level_->db().Write(leveldb::WriteOptions(), out_.get());
+    if (!status.ok()) fail(to_error(status, "write"));
+    if (out_->ApproximateSize() <= kKeptBytes)
+        out_->Clear();
+    else
+        *out_ = leveldb::WriteBatch();
 }
 
 base::Status Database::sync() {

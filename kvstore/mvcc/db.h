@@ -19,6 +19,7 @@
 namespace leveldb {
 class Env;
 class Snapshot;
+class WriteBatch;
 }  // namespace leveldb
 
 namespace kvstore {
@@ -45,6 +46,7 @@ class Database {
         Files* files = nullptr;
         std::size_t write_buffer_bytes = 32 << 20;
         std::size_t block_cache_bytes = 8 << 20;
+        std::size_t slice_bytes = 1 << 20;  // see write_in_slices()
         // Where LevelDB has no thread of its own (the simulator): runs what LevelDB has scheduled.
         // Called before whatever may wait for that.
         std::function<void()> run_scheduled;
@@ -81,6 +83,13 @@ class Database {
     void freeze();
     void thaw();
 
+    // For a fork: from now on what is put and erased here goes to LevelDB as it gathers, in slices
+    // that are cut at slice_boundary() and at commit(). Reads here go on without it, and cursors
+    // stay valid. A crash may leave any number of the slices, first ones first.
+    void write_in_slices();
+    void slice_boundary();
+    bool writes_in_slices() const { return in_slices_; }
+
     // Sees the batch as well.
     std::unique_ptr<Cursor> cursor() const;
     // Sees what was committed when it was made; may be used on another thread. Outlived by the
@@ -102,6 +111,7 @@ class Database {
 
     explicit Database(std::shared_ptr<Level> level);
     void fail(const base::Error& error) const;
+    void write_out();
 
     std::shared_ptr<Level> level_;                     // shared by all fronts
     std::shared_ptr<const leveldb::Snapshot> pinned_;  // what reads see; null: everything
@@ -113,6 +123,8 @@ class Database {
     void new_batch();
     std::pmr::monotonic_buffer_resource arena_{16 << 10};
     Batch* batch_ = nullptr;
+    bool in_slices_ = false;
+    std::unique_ptr<leveldb::WriteBatch> out_;  // on its way to LevelDB; keeps its memory
 };
 
 }  // namespace kvstore

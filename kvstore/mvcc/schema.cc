@@ -150,6 +150,13 @@ bool KeyInterval::contains(std::string_view key) const {
     return key >= begin && (unbounded || key < end);
 }
 
+bool KeyInterval::overlaps(const KeyInterval& other) const {
+    const auto ends_before = [](const KeyInterval& a, const KeyInterval& b) {
+        return !a.unbounded && (a.single ? a.begin < b.begin : a.end <= b.begin);
+    };
+    return !empty() && !other.empty() && !ends_before(*this, other) && !ends_before(other, *this);
+}
+
 std::string prefix_end(std::string prefix) {
     while (!prefix.empty()) {
         if (static_cast<unsigned char>(prefix.back()) != 0xFF) {

@@ -99,6 +99,7 @@ struct KeyInterval {
     static KeyInterval of(std::string_view key, std::string_view range_end);
     bool contains(std::string_view key) const;
     bool empty() const { return !single && !unbounded && end <= begin; }
+    bool overlaps(const KeyInterval& other) const;
 };
 
 // The end of the interval of all keys that begin with `prefix`.

@@ -1,7 +1,6 @@
 #include "kvstore/mvcc/store.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "base/bytes.h"
@@ -55,14 +54,13 @@ void MvccStore::rebind(Database& db) {
 class MvccStore::Writer {
   public:
     explicit Writer(MvccStore& store) : store_(store), revision_(store.revision_ + 1) {
+        if (!store_.on_events) return;
         events_ = std::make_shared<RevisionEvents>();
         events_->revision = revision_;
     }
 
     // The revision that a reader inside this command sees.
-    std::int64_t visible_revision() const {
-        return events_->events.empty() ? store_.revision_ : revision_;
-    }
+    std::int64_t visible_revision() const { return changes_ == 0 ? store_.revision_ : revision_; }
 
     // Answers the mod revision of the record that it replaced; 0: there was none.
     std::int64_t put(const pb::PutRequest& request) {
@@ -92,43 +90,40 @@ class MvccStore::Writer {
         record.value = {};
         store_.db_->put(head_at, record.encode());
         if (!old_head) ++new_keys_;
-        note({false, request.key(), std::move(bytes), old.mod_revision, {}});
+        note({false, old.mod_revision, request.key()});
+        if (events_)
+            events_->events.push_back(
+                {false, request.key(), std::move(bytes), old.mod_revision, {}});
         return old.mod_revision;
     }
 
-    // Answers the deletions' events, in key order. Valid until the next change.
-    std::span<const Event> erase(std::string_view key, std::string_view range_end) {
-        struct Gone {
-            std::string key;
-            std::int64_t mod_revision;
-            std::int64_t lease;
+    // Calls `erased` with each key that it deletes, in key order, and with the mod revision of the
+    // record that it had.
+    void erase(std::string_view key, std::string_view range_end,
+               const std::function<void(std::string_view key, std::int64_t replaced)>& erased) {
+        const auto one = [&](std::string_view live, std::string_view head) {
+            erased(live, erase_one(live, parse(head)));
+            return true;
         };
-        std::vector<Gone> all;
+        if (store_.db_->writes_in_slices()) return store_.visit_heads(key, range_end, one);
+        // A cursor does not outlast a change.
+        std::vector<std::pair<std::string, std::string>> all;
         store_.visit_heads(key, range_end, [&](std::string_view live, std::string_view head) {
-            const RecordView record = parse(head);
-            all.push_back({std::string(live), record.mod_revision, record.lease});
+            all.emplace_back(live, head);
             return true;
         });
-        new_keys_ -= static_cast<std::int64_t>(all.size());
-        const std::size_t before = events_->events.size();
-        for (auto& gone : all) {
-            store_.db_->erase(schema::current_key(gone.key));
-            store_.db_->put(schema::version_key(gone.key, revision_), "");
-            if (gone.lease != 0) store_.db_->erase(schema::attached_key(gone.lease, gone.key));
-            auto record = RecordView{.key = gone.key, .mod_revision = revision_}.encode();
-            note({true, std::move(gone.key), std::move(record), gone.mod_revision, {}});
-        }
-        return std::span<const Event>(events_->events).subspan(before);
+        for (const auto& [live, head] : all)
+            one(live, head);
     }
 
     void finish() {
-        if (events_->events.empty()) return;
+        if (changes_ == 0) return;
         store_.revision_ = revision_;
         save_i64(*store_.db_, schema::kMetaRevision, revision_);
         store_.keys_ += new_keys_;
         if (new_keys_ != 0) save_i64(*store_.db_, schema::kMetaKeys, store_.keys_);
-        store_.counters_.events += events_->events.size();
-        if (store_.on_events) store_.on_events(std::move(events_));
+        store_.counters_.events += static_cast<std::uint64_t>(changes_);
+        if (events_) store_.on_events(std::move(events_));
     }
 
     pb::PutResponse put_response(const pb::PutRequest& request) {
@@ -144,12 +139,11 @@ class MvccStore::Writer {
     pb::DeleteRangeResponse delete_response(const pb::DeleteRangeRequest& request) {
         ++store_.counters_.deletes;
         pb::DeleteRangeResponse out;
-        const auto deleted = erase(request.key(), request.range_end());
+        erase(request.key(), request.range_end(), [&](std::string_view key, std::int64_t replaced) {
+            out.set_deleted(out.deleted() + 1);
+            if (request.prev_kv()) fill(out.add_prev_kvs(), key, replaced);
+        });
         out.mutable_header()->set_revision(visible_revision());
-        out.set_deleted(static_cast<std::int64_t>(deleted.size()));
-        if (request.prev_kv())
-            for (const Event& event : deleted)
-                fill(out.add_prev_kvs(), event.key, event.replaced);
         return out;
     }
 
@@ -196,17 +190,30 @@ class MvccStore::Writer {
     void fill(mvccpb::KeyValue* kv, std::string_view key, std::int64_t mod_revision) const {
         CHECK(kv->ParseFromString(store_.version(key, mod_revision)));
     }
-    void note(Event event) {
-        store_.db_->put(schema::revision_key(revision_, sub_++),
-                        schema::encode_change({event.is_delete, event.replaced, event.key}));
-        events_->events.push_back(std::move(event));
+    std::int64_t erase_one(std::string_view key, const RecordView& head) {
+        store_.db_->slice_boundary();
+        store_.db_->erase(schema::current_key(key));
+        store_.db_->put(schema::version_key(key, revision_), "");
+        if (head.lease != 0) store_.db_->erase(schema::attached_key(head.lease, key));
+        --new_keys_;
+        note({true, head.mod_revision, key});
+        if (events_)
+            events_->events.push_back({true,
+                                       std::string(key),
+                                       RecordView{.key = key, .mod_revision = revision_}.encode(),
+                                       head.mod_revision,
+                                       {}});
+        return head.mod_revision;
+    }
+    void note(const schema::Change& change) {
+        store_.db_->put(schema::revision_key(revision_, changes_++), schema::encode_change(change));
     }
 
     MvccStore& store_;
     std::int64_t revision_;
-    std::int64_t sub_ = 0;
+    std::int64_t changes_ = 0;
     std::int64_t new_keys_ = 0;
-    std::shared_ptr<RevisionEvents> events_;
+    std::shared_ptr<RevisionEvents> events_;  // null: nobody is told
 };
 
 base::Status MvccStore::check_put(const pb::PutRequest& request) const {
@@ -258,7 +265,7 @@ base::Status MvccStore::lease_revoke(std::int64_t id) {
     ++counters_.leases_revoked;
     Writer writer(*this);
     for (const auto& key : lease_keys(id))
-        writer.erase(key, {});
+        writer.erase(key, {}, [](std::string_view, std::int64_t) {});
     writer.finish();
     db_->erase(schema::lease_key(id));
     return {};

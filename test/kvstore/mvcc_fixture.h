@@ -28,6 +28,7 @@ class MvccTest : public testing::Test {
         db_.reset();
         Database::Options options;
         options.directory = directory_;
+        options.slice_bytes = 200;
         auto db = Database::open(options);
         ASSERT_TRUE(db) << db.error().message;
         db_ = std::move(*db);

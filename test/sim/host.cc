@@ -133,6 +133,7 @@ base::Result<std::unique_ptr<kvstore::Machine>> Host::open_machine() {
     options.database.files = env_.get();
     options.database.write_buffer_bytes = 64 << 10;
     options.database.block_cache_bytes = 64 << 10;
+    options.database.slice_bytes = 100;
     options.database.run_scheduled = [env = env_] { env->drain(); };
     options.now_ms = [this] { return now_ms(); };
     options.long_command_keys = 2;
