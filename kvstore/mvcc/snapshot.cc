@@ -10,6 +10,8 @@
 #include "base/planted.h"
 #include "kvstore/mvcc/files.h"
 #include "kvstore/mvcc/schema.h"
+#include "kvstore/mvcc/store.h"
+#include "kvstore/mvcc/unfinished.h"
 #include "kvstore/proto/command.pb.h"
 
 namespace kvstore {
@@ -126,8 +128,12 @@ void DatabaseDirectory::Installer::take(std::string_view key, std::string_view v
     if (key == schema::kMetaFormat) of_format_ = value == schema::encode_number(schema::kFormat);
     if (schema::parse_lease_key(key)) {
         LeaseRecord lease;
-        if (!lease.ParseFromArray(value.data(), static_cast<int>(value.size()))) malformed_ = true;
+        if (!lease.ParseFromArray(value.data(), static_cast<int>(value.size())))
+            malformed_ = "a lease";
     }
+    for (const auto number :
+         {schema::kMetaRevision, schema::kMetaCompacted, schema::kMetaScrubbed, schema::kMetaKeys})
+        if (key == number && value.size() != sizeof(std::int64_t)) malformed_ = number;
     db_->put(key, value);
     uncommitted_ += key.size() + value.size();
     if (uncommitted_ < kCommitBytes) return;
@@ -138,8 +144,11 @@ void DatabaseDirectory::Installer::take(std::string_view key, std::string_view v
 base::Status DatabaseDirectory::Installer::seal() {
     if (!parser_.complete()) return base::data_loss("the snapshot ends too early");
     if (!of_format_) return base::data_loss("the snapshot does not say that it is of this format");
-    if (malformed_) return base::data_loss("the snapshot has a lease that cannot be read");
+    if (!malformed_.empty())
+        return base::data_loss("the snapshot has " + malformed_ + " that cannot be read");
     db_->commit();
+    if (has_unfinished(*db_, MvccStore(*db_).revision()))
+        return base::data_loss("the snapshot has changes behind its revision");
     TRY_VOID(db_->sync());
     db_.reset();
     return {};

@@ -69,7 +69,7 @@ class DatabaseDirectory {
         SnapshotParser parser_;
         std::size_t uncommitted_ = 0;
         bool of_format_ = false;
-        bool malformed_ = false;
+        std::string malformed_;  // what cannot be read
         bool finished_ = false;
     };
     base::Result<std::unique_ptr<Installer>> install();

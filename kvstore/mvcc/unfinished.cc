@@ -37,6 +37,12 @@ base::Status undo(Database& db, const std::string& place, const std::string& wha
 
 }  // namespace
 
+bool has_unfinished(const Database& db, std::int64_t newest) {
+    const auto cursor = db.cursor();
+    cursor->seek(schema::revision_key(newest + 1));
+    return cursor->valid() && schema::parse_revision_key(cursor->key());
+}
+
 base::Status undo_unfinished(Database& db, std::int64_t newest) {
     if (base::planted(base::PlantedBug::kUnfinishedStays)) return {};
     std::size_t count = 0;

@@ -9,6 +9,9 @@
 
 namespace kvstore {
 
+// Whether there are changes of a revision behind `newest`.
+bool has_unfinished(const Database& db, std::int64_t newest);
+
 // Undoes what was written of a revision behind `newest`, the last one that is whole: each of its
 // changes names the version that it replaced, which is still there. DataLoss when one is not. Store
 // loop.

@@ -115,6 +115,13 @@ TEST_F(SnapshotParserTest, WholeButWithWhatCannotBeReadItIsNotInstalled) {
     EXPECT_EQ(refused(), "");
     db_->put(schema::lease_key(7), "\xff");
     EXPECT_EQ(refused(), "the snapshot has a lease that cannot be read");
+    db_->erase(schema::lease_key(7));
+    db_->put(schema::kMetaScrubbed, "none");
+    EXPECT_EQ(refused(), "the snapshot has mscrubbed that cannot be read");
+    db_->put(schema::kMetaScrubbed, schema::encode_number(1));
+    EXPECT_EQ(refused(), "");
+    db_->put(schema::revision_key(1000), schema::encode_change({true, 1, "k"}));
+    EXPECT_EQ(refused(), "the snapshot has changes behind its revision");
 }
 
 TEST_F(SnapshotParserTest, RandomBytesAreRefused) {
