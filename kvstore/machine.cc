@@ -186,6 +186,7 @@ ApplyResult Machine::apply(const ApplyContext& context, std::string_view payload
         TRY_VOID(admits(command, context.term));
         return run(command);
     };
+    store_->wants_events = hub_->size() > 0;
     base::Result<Response> response = act();
     return context.want_output ? std::make_unique<MachineOutput>(std::move(response)) : nullptr;
 }
@@ -293,10 +294,10 @@ void Machine::apply_aside(const ApplyContext& context, std::string_view payload,
     auto aside = std::make_shared<Aside>(*db_);
     CHECK(aside->command.ParseFromArray(payload.data(), static_cast<int>(payload.size())));
     aside->upto = {context.index, context.term};
-    if (hub_->watches(aside->keys()))
-        aside->on.store.on_events = [to = aside.get()](RevisionEventsPtr events) {
-            to->events.push_back(std::move(events));
-        };
+    aside->on.store.wants_events = hub_->watches(aside->keys());
+    aside->on.store.on_events = [to = aside.get()](RevisionEventsPtr events) {
+        to->events.push_back(std::move(events));
+    };
     // A transaction reads what it wrote.
     if (!aside->command.has_txn()) aside->on.database->write_in_slices();
     const base::Status admitted = admits(aside->command, context.term);
@@ -327,7 +328,7 @@ void Machine::finish_aside(Aside& aside) {
     if (aside.response && aside.command.has_lease_revoke())
         lessor_.revoke(aside.command.lease_revoke().id());
     // Who began to watch meanwhile, when nobody did before, reads it from history.
-    if (aside.on.store.on_events)
+    if (aside.on.store.wants_events)
         hub_->notify(aside.events);
     else
         hub_->reset(before, aside.keys());

@@ -8,9 +8,11 @@
 #include <leveldb/write_batch.h>
 
 #include <algorithm>
-#include <atomic>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <map>
+#include <memory_resource>
 #include <vector>
 
 #include "base/log.h"
@@ -31,6 +33,7 @@ std::string_view view(const leveldb::Slice& s) {
 
 // What a batch on its way to LevelDB may keep for the next one.
 constexpr std::size_t kKeptBytes = 4 << 20;
+constexpr std::size_t kKeptEntries = 100'000;
 
 // Damage is found wherever it is read.
 leveldb::ReadOptions read_options() {
@@ -102,6 +105,67 @@ class TablesEnv final : public leveldb::EnvWrapper {
 };
 
 }  // namespace
+
+// What is not committed yet. Keys and values lie in an arena, which keeps its memory.
+class Database::Batch {
+  public:
+    struct Entry {
+        std::string_view key;
+        std::optional<std::string_view> value;  // none: erased
+    };
+    // Places in entries().
+    using Sorted = std::pmr::map<std::string_view, std::size_t>;
+
+    void set(std::string_view key, std::optional<std::string_view> value) {
+        if (value) value = keep(*value);
+        if (const auto it = index_.find(key); it != index_.end()) {
+            entries_[it->second].value = value;
+            return;
+        }
+        key = keep(key);
+        index_.emplace(key, entries_.size());
+        if (sorted_ != nullptr) sorted_->emplace(key, entries_.size());
+        entries_.push_back({key, value});
+    }
+    // Null: it says nothing of the key.
+    const Entry* find(std::string_view key) const {
+        const auto it = index_.find(key);
+        return it == index_.end() ? nullptr : &entries_[it->second];
+    }
+    // In the order in which they were first written to.
+    const std::vector<Entry>& entries() const { return entries_; }
+    // In the order of keys, for those who walk; kept so from then on.
+    const Sorted& sorted() {
+        if (sorted_ == nullptr) {
+            // It goes with the arena.
+            sorted_ = new (arena_.allocate(sizeof(Sorted), alignof(Sorted))) Sorted(&arena_);
+            for (std::size_t i = 0; i < entries_.size(); ++i)
+                sorted_->emplace(entries_[i].key, i);
+        }
+        return *sorted_;
+    }
+    void clear() {
+        sorted_ = nullptr;
+        index_.clear();
+        entries_.clear();
+        arena_.release();
+    }
+
+  private:
+    std::string_view keep(std::string_view bytes) {
+        if (bytes.empty()) return {};
+        auto* to = static_cast<char*>(arena_.allocate(bytes.size(), 1));
+        std::copy(bytes.begin(), bytes.end(), to);
+        return {to, bytes.size()};
+    }
+
+    static constexpr std::size_t kArenaBytes = 1 << 20;
+    std::unique_ptr<char[]> memory_ = std::make_unique_for_overwrite<char[]>(kArenaBytes);
+    std::pmr::monotonic_buffer_resource arena_{memory_.get(), kArenaBytes};
+    std::vector<Entry> entries_;
+    boost::unordered_flat_map<std::string_view, std::size_t, std::hash<std::string_view>> index_;
+    Sorted* sorted_ = nullptr;
+};
 
 // LevelDB and what it uses. Any thread.
 class Database::Level {
@@ -184,15 +248,15 @@ class Database::LevelCursor final : public Cursor {
 // The batch laid over LevelDB: where both have a key the batch's is the newer one.
 class Database::MergedCursor final : public Cursor {
   public:
-    MergedCursor(const Database& owner, const Batch& batch)
-        : level_(owner, false), batch_(batch), at_(batch.end()) {}
+    MergedCursor(const Database& owner, Batch& batch)
+        : level_(owner, false), batch_(batch), sorted_(batch.sorted()), at_(sorted_.end()) {}
 
     void seek(std::string_view key) override {
         level_.seek(key);
-        at_ = batch_.lower_bound(key);
+        at_ = sorted_.lower_bound(key);
         settle();
     }
-    bool valid() const override { return at_ != batch_.end() || level_.valid(); }
+    bool valid() const override { return at_ != sorted_.end() || level_.valid(); }
     void next() override {
         if (in_batch_) {
             if (level_.valid() && level_.key() == at_->first) level_.next();
@@ -203,14 +267,16 @@ class Database::MergedCursor final : public Cursor {
         settle();
     }
     std::string_view key() const override { return in_batch_ ? at_->first : level_.key(); }
-    std::string_view value() const override { return in_batch_ ? *at_->second : level_.value(); }
+    std::string_view value() const override {
+        return in_batch_ ? *batch_.entries()[at_->second].value : level_.value();
+    }
 
   private:
     // Chooses the smaller side and steps over what the batch erased.
     void settle() {
         for (;;) {
-            in_batch_ = at_ != batch_.end() && (!level_.valid() || at_->first <= level_.key());
-            if (!in_batch_ || at_->second.has_value()) return;
+            in_batch_ = at_ != sorted_.end() && (!level_.valid() || at_->first <= level_.key());
+            if (!in_batch_ || batch_.entries()[at_->second].value) return;
             if (level_.valid() && level_.key() == at_->first) level_.next();
             ++at_;
         }
@@ -218,13 +284,13 @@ class Database::MergedCursor final : public Cursor {
 
     LevelCursor level_;
     const Batch& batch_;
-    Batch::const_iterator at_;
+    const Batch::Sorted& sorted_;
+    Batch::Sorted::const_iterator at_;
     bool in_batch_ = false;
 };
 
 Database::Database(std::shared_ptr<Level> level)
     : level_(std::move(level)), out_(std::make_unique<leveldb::WriteBatch>()) {
-    new_batch();
     on_failure = level_->options.on_failure;
     if (on_failure) return;
     on_failure = [](const base::Error& error) {
@@ -267,8 +333,8 @@ void Database::fail(const base::Error& error) const {
 }
 
 std::optional<std::string> Database::get(std::string_view key) const {
-    if (auto it = batch_->find(key); it != batch_->end())
-        return it->second ? std::optional<std::string>(*it->second) : std::nullopt;
+    if (const auto* written = batch_ ? batch_->find(key) : nullptr)
+        return written->value ? std::optional<std::string>(*written->value) : std::nullopt;
     std::string value;
     leveldb::ReadOptions options = read_options();
     options.snapshot = pinned_.get();
@@ -282,18 +348,22 @@ void Database::put(std::string_view key, std::string_view value) {
     if (in_slices_)
         out_->Put(slice(key), slice(value));
     else
-        set(key, keep(value));
+        batch().set(key, value);
 }
 
 void Database::erase(std::string_view key) {
     if (in_slices_)
         out_->Delete(slice(key));
     else
-        set(key, std::nullopt);
+        batch().set(key, std::nullopt);
+}
+
+bool Database::has_uncommitted() const {
+    return batch_ && !batch_->entries().empty();
 }
 
 void Database::write_in_slices() {
-    CHECK(pinned_ && batch_->empty());
+    CHECK(pinned_ && !has_uncommitted());
     in_slices_ = true;
 }
 
@@ -305,25 +375,9 @@ void Database::slice_boundary() {
         if (const auto status = sync(); !status) fail(status.error());
 }
 
-void Database::set(std::string_view key, std::optional<std::string_view> value) {
-    const auto it = batch_->lower_bound(key);
-    if (it != batch_->end() && it->first == key)
-        it->second = value;
-    else
-        batch_->emplace_hint(it, keep(key), value);
-}
-
-std::string_view Database::keep(std::string_view bytes) {
-    if (bytes.empty()) return {};
-    auto* to = static_cast<char*>(arena_.allocate(bytes.size(), 1));
-    std::copy(bytes.begin(), bytes.end(), to);
-    return {to, bytes.size()};
-}
-
-// Of the one before, nothing needs to be destroyed but memory, which is the arena's.
-void Database::new_batch() {
-    arena_.release();
-    batch_ = new (arena_.allocate(sizeof(Batch), alignof(Batch))) Batch(&arena_);
+Database::Batch& Database::batch() {
+    if (!batch_) batch_ = std::make_unique<Batch>();
+    return *batch_;
 }
 
 namespace {
@@ -339,15 +393,18 @@ base::Histogram& commit_seconds() {
 
 void Database::commit() {
     if (in_slices_) return write_out();
-    if (batch_->empty()) return;
+    if (!has_uncommitted()) return;
     const auto began = std::chrono::steady_clock::now();
-    for (const auto& [key, value] : *batch_) {
+    for (const auto& [key, value] : batch_->entries()) {
         if (value)
             out_->Put(slice(key), slice(*value));
         else
             out_->Delete(slice(key));
     }
-    new_batch();
+    if (batch_->entries().size() <= kKeptEntries)
+        batch_->clear();
+    else
+        batch_.reset();
     write_out();
     commit_seconds().observe(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
@@ -384,7 +441,7 @@ base::Status Database::sync() {
 }
 
 std::unique_ptr<Cursor> Database::cursor() const {
-    if (batch_->empty()) return std::make_unique<LevelCursor>(*this, false);
+    if (!has_uncommitted()) return std::make_unique<LevelCursor>(*this, false);
     return std::make_unique<MergedCursor>(*this, *batch_);
 }
 

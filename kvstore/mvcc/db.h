@@ -7,9 +7,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <memory_resource>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -70,7 +68,7 @@ class Database {
     void erase(std::string_view key);
     // Everything put and erased since the last commit, in one atomic LevelDB write.
     void commit();
-    bool has_uncommitted() const { return !batch_->empty(); }
+    bool has_uncommitted() const;
     // Makes all that was committed durable: LevelDB writes its memtable out. Blocks on the disk;
     // any thread.
     base::Status sync();
@@ -105,24 +103,19 @@ class Database {
     std::int64_t approximate_size() const;
 
   private:
+    class Batch;
     class Level;
     class LevelCursor;
     class MergedCursor;
 
     explicit Database(std::shared_ptr<Level> level);
     void fail(const base::Error& error) const;
+    Batch& batch();
     void write_out();
 
     std::shared_ptr<Level> level_;                     // shared by all fronts
     std::shared_ptr<const leveldb::Snapshot> pinned_;  // what reads see; null: everything
-    // What it holds lies in the arena, and goes at once when the arena is released.
-    using Batch = std::pmr::map<std::string_view, std::optional<std::string_view>>;
-    // `value` lies in the arena.
-    void set(std::string_view key, std::optional<std::string_view> value);
-    std::string_view keep(std::string_view bytes);
-    void new_batch();
-    std::pmr::monotonic_buffer_resource arena_{16 << 10};
-    Batch* batch_ = nullptr;
+    std::unique_ptr<Batch> batch_;                     // null until something is written
     bool in_slices_ = false;
     std::unique_ptr<leveldb::WriteBatch> out_;  // on its way to LevelDB; keeps its memory
 };

@@ -54,7 +54,7 @@ void MvccStore::rebind(Database& db) {
 class MvccStore::Writer {
   public:
     explicit Writer(MvccStore& store) : store_(store), revision_(store.revision_ + 1) {
-        if (!store_.on_events) return;
+        if (!store_.wants_events) return;
         events_ = std::make_shared<RevisionEvents>();
         events_->revision = revision_;
     }
@@ -123,7 +123,7 @@ class MvccStore::Writer {
         store_.keys_ += new_keys_;
         if (new_keys_ != 0) save_i64(*store_.db_, schema::kMetaKeys, store_.keys_);
         store_.counters_.events += static_cast<std::uint64_t>(changes_);
-        if (events_) store_.on_events(std::move(events_));
+        if (events_ && store_.on_events) store_.on_events(std::move(events_));
     }
 
     pb::PutResponse put_response(const pb::PutRequest& request) {

@@ -148,8 +148,9 @@ class MvccStore {
     // A range that was read otherwise than through range().
     void count_range() { ++counters_.ranges; }
 
-    // Called at the end of each writing command that changed something.
+    // Called at the end of each writing command that changed something, where someone wants it.
     std::function<void(RevisionEventsPtr)> on_events;
+    bool wants_events = true;
 
   private:
     class Writer;

@@ -72,14 +72,16 @@ void Wal::begin_segment(DiskBatch* batch, bool reset, std::uint64_t need) {
 }
 
 void Wal::add_record(DiskBatch* batch, RecordType type, std::string_view head,
-                     std::string_view tail) {
+                     std::string_view tail, std::size_t more) {
     const std::size_t need = wal::kRecordHeader + head.size() + tail.size();
     if (segments_.back().used + need > segments_.back().file_bytes)
         begin_segment(batch, false, need);
     Segment& s = segments_.back();
     std::string name = wal::segment_name(s.sequence);
-    if (batch->writes.empty() || batch->writes.back().name != name)
+    if (batch->writes.empty() || batch->writes.back().name != name) {
         batch->writes.push_back({std::move(name), s.used, {}});
+        batch->writes.back().data.reserve(need + more);
+    }
     wal::append_record(&batch->writes.back().data, {s.sequence, s.used}, type, durable_lsn_, head,
                        tail);
     s.used += need;
@@ -134,14 +136,13 @@ void Wal::append(const std::optional<HardState>& hard, const std::vector<Entry>&
     DiskBatch batch;
     if (!entries.empty()) {
         CHECK(entries.front().index <= last_.index + 1);
-        std::size_t bytes = 64;
+        std::size_t more = 64;  // and what comes behind the entry
         for (const Entry& e : entries)
-            bytes += e.cost() + wal::kRecordHeader;
+            more += e.cost() + wal::kRecordHeader;
         truncate_from(entries.front().index);
         for (const Entry& e : entries) {
-            add_record(&batch, RecordType::kEntry, wal::entry_head(e), e.data());
-            if (batch.writes.back().data.capacity() < bytes)
-                batch.writes.back().data.reserve(bytes);
+            more -= e.cost() + wal::kRecordHeader;
+            add_record(&batch, RecordType::kEntry, wal::entry_head(e), e.data(), more);
             const Segment& s = segments_.back();
             const std::size_t size =
                 wal::kRecordHeader + wal::entry_head(e).size() + e.data().size();

@@ -101,8 +101,9 @@ class Wal final : public EntrySource {
     Wal(Disk& disk, WalOptions options) : disk_(disk), options_(options) {}
 
     void begin_segment(DiskBatch* batch, bool reset, std::uint64_t need);
+    // `more`: about so many bytes come behind it in the same batch.
     void add_record(DiskBatch* batch, wal::RecordType type, std::string_view head,
-                    std::string_view tail);
+                    std::string_view tail, std::size_t more = 0);
     void submit(DiskBatch batch, Done done);
     void submit_vote(const HardState& hard);
     void truncate_from(Index index);
