@@ -3,6 +3,7 @@
 // further than it must, so that what is measured is the server.
 //
 //   etcd_load fill   --endpoint 127.0.0.1:2379 --keys 1000000 --value-bytes 256 [--prefix k/]
+//   etcd_load read   --endpoint 127.0.0.1:2379 --keys 1000000 --reads 1000 [--prefix k/]
 //   etcd_load watch  --endpoint 127.0.0.1:2379 --watchers 10000 --puts 50 [--connections 20]
 //   etcd_load floors DIRECTORY
 //   etcd_load first-write --endpoint 127.0.0.1:2379 --endpoint 127.0.0.1:22379
@@ -10,8 +11,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 
+#include "base/random.h"
 #include "bench/floors.h"
 #include "kvstore/proto/rpc.pb.h"
 #include "net/client.h"
@@ -30,6 +33,9 @@ struct Options {
     std::int64_t keys = 100'000;
     std::size_t value_bytes = 256;
     std::string prefix = "k/";
+    std::int64_t from = 0;
+    bool scattered = false;
+    int reads = 1000;
     int watchers = 1000;
     int puts = 50;
     int connections = 20;
@@ -74,17 +80,47 @@ base::Awaitable<void> until(std::function<bool()> done, const char* what) {
     }
 }
 
-// --- fill
+// --- fill, read
+
+// The key of a number: in order, or in none.
+std::string key_of(const Options& options, std::int64_t number) {
+    if (!options.scattered) return fmt::format("{}{:010}", options.prefix, number);
+    // Multiplication by an odd number leaves no two the same.
+    return fmt::format("{}{:016x}", options.prefix,
+                       static_cast<std::uint64_t>(number) * 0x9e3779b97f4a7c15U);
+}
+
+// All the same, or bytes that cannot be compressed, from a pool that is read at many places.
+class Values {
+  public:
+    explicit Values(const Options& options)
+        : bytes_(options.value_bytes), pool_(bytes_ + (options.scattered ? kPool : 0), 'v') {
+        if (!options.scattered) return;
+        base::Random random(1);
+        for (char& c : pool_)
+            c = static_cast<char>(random.next());
+    }
+    std::string_view of(std::int64_t number) const {
+        const std::size_t places = pool_.size() - bytes_ + 1;
+        return std::string_view(pool_).substr(static_cast<std::size_t>(number) * 4099 % places,
+                                              bytes_);
+    }
+
+  private:
+    static constexpr std::size_t kPool = 16 << 20;
+    std::size_t bytes_;
+    std::string pool_;
+};
 
 base::Awaitable<void> fill_worker(Channel channel, std::shared_ptr<std::int64_t> next,
-                                  const Options* options) {
-    const std::string value(options->value_bytes, 'v');
+                                  const Options* options, const Values* values) {
     while (*next < options->keys) {
         pb::TxnRequest txn;
         for (int i = 0; i < kPutsInTxn && *next < options->keys; ++i) {
             auto* put = txn.add_success()->mutable_request_put();
-            put->set_key(fmt::format("{}{:010}", options->prefix, (*next)++));
-            put->set_value(value);
+            put->set_key(key_of(*options, *next));
+            put->set_value(std::string(values->of(*next)));
+            ++*next;
         }
         auto answer =
             co_await channel->call("/etcdserverpb.KV/Txn", txn.SerializeAsString(), kDeadline);
@@ -94,16 +130,39 @@ base::Awaitable<void> fill_worker(Channel channel, std::shared_ptr<std::int64_t>
 
 base::Awaitable<void> fill(base::Loop& loop, const Options* options) {
     auto channel = channel_to(loop, options->endpoints[0]);
-    auto next = std::make_shared<std::int64_t>(0);
+    auto next = std::make_shared<std::int64_t>(options->from);
+    const Values values(*options);
     const auto begin = std::chrono::steady_clock::now();
     base::TaskGroup workers(loop);
     for (int i = 0; i < kTxnsInFlight; ++i)
-        workers.spawn("fill", fill_worker(channel, next, options));
+        workers.spawn("fill", fill_worker(channel, next, options, &values));
     std::function<bool()> done = [&] { return workers.size() == 0; };
     co_await until(std::move(done), "writing the keys");
     const double seconds = seconds_since(begin);
     finish(fmt::format("{{\"seconds\":{:.3f},\"keys_per_second\":{:.0f}}}", seconds,
-                       static_cast<double>(options->keys) / seconds));
+                       static_cast<double>(options->keys - options->from) / seconds));
+}
+
+// Gets one after the other, of keys that fill wrote.
+base::Awaitable<void> read(base::Loop& loop, const Options* options) {
+    auto channel = channel_to(loop, options->endpoints[0]);
+    base::Random random(2);
+    std::vector<double> took;
+    for (int i = 0; i < options->reads; ++i) {
+        pb::RangeRequest request;
+        request.set_key(key_of(*options, static_cast<std::int64_t>(random.below(
+                                             static_cast<std::uint64_t>(options->keys)))));
+        const auto begin = std::chrono::steady_clock::now();
+        auto answer = co_await channel->call("/etcdserverpb.KV/Range", request.SerializeAsString(),
+                                             kDeadline);
+        if (!answer) give_up(answer.error().message);
+        pb::RangeResponse response;
+        if (!response.ParseFromString(*answer) || response.kvs_size() != 1)
+            give_up("a key that was written is not there");
+        took.push_back(1000 * seconds_since(begin));
+    }
+    std::sort(took.begin(), took.end());
+    finish(fmt::format("{{\"p99_ms\":{:.3f}}}", took[took.size() * 99 / 100]));
 }
 
 // --- watch
@@ -226,8 +285,15 @@ int main(int argc, char** argv) {
         return command;
     };
     auto* fill_command = add("fill", "writes keys");
-    fill_command->add_option("--keys", options.keys);
-    fill_command->add_option("--prefix", options.prefix);
+    auto* read_command = add("read", "reads some of what fill wrote");
+    for (auto* command : {fill_command, read_command}) {
+        command->add_option("--keys", options.keys, "up to this number");
+        command->add_option("--prefix", options.prefix);
+        command->add_flag("--scattered", options.scattered,
+                          "keys in no order, values that cannot be compressed");
+    }
+    fill_command->add_option("--from", options.from, "the first key's number");
+    read_command->add_option("--reads", options.reads)->check(CLI::PositiveNumber);
     auto* watch_command = add("watch", "delivers events to watchers");
     watch_command->add_option("--watchers", options.watchers);
     watch_command->add_option("--puts", options.puts);
@@ -247,6 +313,7 @@ int main(int argc, char** argv) {
     base::Loop loop("load");
     base::TaskGroup tasks(loop);
     if (*fill_command) tasks.spawn("fill", fill(loop, &options));
+    if (*read_command) tasks.spawn("read", read(loop, &options));
     if (*watch_command) tasks.spawn("watch", watch(loop, &options));
     if (*first_command) tasks.spawn("first", first_write(loop, &options));
     loop.run();

@@ -79,10 +79,16 @@ def etcd_load(mode, endpoints, *args):
     command = [ETCD_LOAD, mode]
     for e in endpoints:
         command += ["--endpoint", e.removeprefix("http://")]
-    return json.loads(subprocess.run([*command, *map(str, args)], check=True, capture_output=True, text=True, timeout=900).stdout)
+    done = subprocess.run([*command, *map(str, args)], stdout=subprocess.PIPE, text=True, timeout=900)
+    if done.returncode != 0:
+        sys.exit(f"{mode} failed")
+    return json.loads(done.stdout)
 
 
 # --- the two systems
+
+QUOTA = 64 << 30
+
 
 def resident_mb(pid):
     for line in open(f"/proc/{pid}/status"):
@@ -100,13 +106,13 @@ def seconds_until_it_answers(url, began):
 class Etcd:
     name = "etcd 3.4"
 
-    def __init__(self, root):
+    def __init__(self, root, members=3):
         self.root = root
         base = random.randrange(10000, 32000, 10)
-        self.urls = [f"http://127.0.0.1:{base + i}" for i in range(3)]
-        self.peers = [f"http://127.0.0.1:{base + 3 + i}" for i in range(3)]
+        self.urls = [f"http://127.0.0.1:{base + i}" for i in range(members)]
+        self.peers = [f"http://127.0.0.1:{base + 3 + i}" for i in range(members)]
         began = time.monotonic()
-        self.processes = [self.start(i) for i in range(3)]
+        self.processes = [self.start(i) for i in range(members)]
         self.ready_s = seconds_until_it_answers(self.urls[0], began)
 
     def start(self, i):
@@ -114,7 +120,7 @@ class Etcd:
         return subprocess.Popen(
             ["etcd", "--name", f"e{i}", "--data-dir", f"{self.root}/e{i}", "--listen-client-urls", self.urls[i], "--advertise-client-urls", self.urls[i],
              "--listen-peer-urls", self.peers[i], "--initial-advertise-peer-urls", self.peers[i], "--initial-cluster", cluster,
-             "--quota-backend-bytes", str(8 << 30), "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "--quota-backend-bytes", str(QUOTA), "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def leader_index(self):
         while True:
@@ -147,12 +153,13 @@ class Etcd:
 class Coxswain:
     name = "coxswain"
 
-    def __init__(self, root):
+    def __init__(self, root, members=3):
         self.root = root
         self.dir = root + "/c"
         began = time.monotonic()
         base = random.randrange(10000, 32000, 10)
-        up = subprocess.Popen([COXCTL, "cluster", "up", "--dir", self.dir, "--insecure", "--set", "log-level: error", "--base-port", str(base)],
+        up = subprocess.Popen([COXCTL, "cluster", "up", "--dir", self.dir, "--members", str(members), "--insecure", "--set", "log-level: error",
+                               "--set", f"quota-backend-bytes: {QUOTA}", "--base-port", str(base)],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # The first port is the load balancer's, the next the first member's for clients.
         self.ready_s = seconds_until_it_answers(f"http://127.0.0.1:{base + 1}", began)
@@ -204,7 +211,9 @@ def floors_ms(system):
 def puts(system, options):
     url = system.urls[system.leader_index()]
     for streams, requests in ((1, 2000), (100, 30000), (1000, 100000)):
-        rate, p99 = h2load(url, "/etcdserverpb.KV/Put", PUT, streams, int(requests * options.scale))
+        # The median of three: the first still meets memory that was never touched.
+        runs = [h2load(url, "/etcdserverpb.KV/Put", PUT, streams, int(requests * options.scale)) for _ in range(3)]
+        rate, p99 = (statistics.median(column) for column in zip(*runs))
         if streams == 1:
             floors = floors_ms(system)
             yield "HTTP/2 call + peer + fdatasync, each alone, ms", floors, False
@@ -297,11 +306,28 @@ def check_perf(system, options):
     yield "  its slowest put, ms", float(slowest.group(1)) * 1000 if slowest else float("nan"), False
 
 
-PARTS = {f.__name__.replace("_", "-"): f for f in (start, puts, txns, gets, ranges, memory, watch, failover, many_keys, check_perf)}
+def growth(system, options):
+    """One member. Keys in no order, values of 4 KB that cannot be compressed, a gigabyte after the other."""
+    rates, worst = [], 0
+    for gigabyte in range(options.gigabytes):
+        rates.append(etcd_load("fill", system.urls, "--keys", (gigabyte + 1) << 18, "--from", gigabyte << 18, "--value-bytes", 4096, "--scattered")["keys_per_second"])
+        got = etcd_load("read", system.urls, "--keys", (gigabyte + 1) << 18, "--reads", 2000, "--scattered")
+        worst = max(worst, got["p99_ms"])
+        print(f"{system.name}: {gigabyte + 1} GB: {rates[-1]:.0f} keys/s, a get {got['p99_ms']:.2f} ms at the 99th percentile, {resident_mb(system.pid(0)):.0f} MB resident",
+              file=sys.stderr, flush=True)
+    yield f"keys/s x 4 KB, the first of {options.gigabytes} GB", rates[0], True
+    yield "  the slowest GB", min(rates), True
+    yield "  the last GB", rates[-1], True
+    yield "  gets of random keys between, worst p99, ms", worst, False
+
+
+PARTS = {f.__name__.replace("_", "-"): f for f in (start, puts, txns, gets, ranges, memory, watch, failover, many_keys, check_perf, growth)}
+ONE_MEMBER = ("growth",)
+ONLY_WHEN_ASKED = ("growth",)
 
 
 # What depends on the memory of a fresh process gets a cluster of its own.
-FRESH = ("watch", "failover", "many-keys", "check-perf")
+FRESH = ("watch", "failover", "many-keys", "check-perf", "growth")
 
 
 def measure(kind, parts, options):
@@ -309,7 +335,7 @@ def measure(kind, parts, options):
     rows = []
     for group in filter(None, groups):
         root = tempfile.mkdtemp(prefix="coxswain-bench-")
-        system = kind(root)
+        system = kind(root, 1 if group[0] in ONE_MEMBER else 3)
         try:
             for part in group:
                 for row in PARTS[part](system, options):
@@ -352,7 +378,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer requests")
     parser.add_argument("--keys", type=int, default=1_000_000, help="of the row with many keys")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between: " + ", ".join(PARTS))
+    parser.add_argument("--gigabytes", type=int, default=4, help="of growth, which is measured only when asked for: --only growth")
+    parser.add_argument("--only", default=",".join(p for p in PARTS if p not in ONLY_WHEN_ASKED), help="parts, with commas between: " + ", ".join(PARTS))
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the factors, too")
     options = parser.parse_args()

@@ -264,6 +264,22 @@ base::Result<Response> Machine::run(const Command& command) {
     }
 }
 
+bool Machine::has_room() const {
+    pause_ = db_->pause();
+    return pause_.count() == 0;
+}
+
+void Machine::await_room(base::UniqueFunction<void()> done) {
+    CHECK(!busy_ && !db_->has_uncommitted());
+    busy_ = true;
+    in_background([db = db_, pause = pause_] { db->make_room(pause); },
+                  [this, alive = std::weak_ptr(alive_), d = std::move(done)]() mutable {
+                      if (alive.expired()) return;
+                      busy_ = false;
+                      d();
+                  });
+}
+
 bool Machine::takes_long(std::string_view payload) const {
     Command command;
     return command.ParseFromArray(payload.data(), static_cast<int>(payload.size())) &&

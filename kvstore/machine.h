@@ -5,6 +5,7 @@
 // Store loop only; a command that deletes many keys is carried out by a store of its own on a fork
 // of the database, off the loop.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -85,12 +86,15 @@ class Machine final : public StateMachine {
     bool takes_long(const Command& command) const {
         return store_->deletes_more_than(command, options_.long_command_keys);
     }
-    // While a command is carried out aside, nothing else may write to the store.
+    // While a command is carried out aside, or room is awaited, nothing else may write to the
+    // store.
     bool busy() const { return busy_; }
     // The store as it stands, to be read on one other thread, or later.
     std::shared_ptr<const StoreView> view() const;
 
     // StateMachine
+    bool has_room() const override;
+    void await_room(base::UniqueFunction<void()> done) override;
     bool takes_long(std::string_view payload) const override;
     void apply_aside(const ApplyContext& context, std::string_view payload,
                      base::UniqueFunction<void(ApplyResult)> done) override;
@@ -143,6 +147,7 @@ class Machine final : public StateMachine {
     std::vector<RevisionEventsPtr> events_;  // of the batch under way
     raft::Position applied_;
     bool busy_ = false;
+    mutable std::chrono::milliseconds pause_{0};                  // what has_room() found
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what comes back later checks it
 };
 

@@ -7,8 +7,8 @@ namespace kvstore {
 
 namespace {
 
-constexpr std::int64_t kHourMs = 3600 * 1000;
-constexpr std::int64_t kRevisionCheckMs = 300 * 1000;
+constexpr std::int64_t kHourMs = std::int64_t{3600} * 1000;
+constexpr std::int64_t kRevisionCheckMs = std::int64_t{300} * 1000;
 constexpr std::int64_t kSamplesARetention = 10;
 constexpr std::int64_t kMaxRetentionMs = 100LL * 365 * 24 * kHourMs;
 

@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <map>
 #include <memory_resource>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -34,6 +36,13 @@ std::string_view view(const leveldb::Slice& s) {
 // What a batch on its way to LevelDB may keep for the next one.
 constexpr std::size_t kKeptBytes = 4 << 20;
 constexpr std::size_t kKeptEntries = 100'000;
+
+// So much is written without a look at how LevelDB keeps up; 16 ms apart where it falls behind.
+constexpr std::size_t kPacedBytes = 1 << 20;
+// Tables that are not compacted yet: it begins with four, and stops writes at twelve.
+constexpr std::uint64_t kFewTables = 5;
+constexpr std::uint64_t kMostTables = 10;
+constexpr std::chrono::milliseconds kLongestPause{100};
 
 // Damage is found wherever it is read.
 leveldb::ReadOptions read_options() {
@@ -203,10 +212,24 @@ class Database::Level {
     }
     leveldb::DB& db() const { return *db_; }
     std::size_t cached_bytes() const { return cache_->TotalCharge(); }
+    // Tables that came from memtables and overlap.
+    std::uint64_t uncompacted() const { return number("leveldb.num-files-at-level0"); }
+    // Both memtables are, so that a write would wait.
+    bool memory_is_full() const { return memory() + kPacedBytes > 2 * options.write_buffer_bytes; }
+    // Of the memtables.
+    std::uint64_t memory() const {
+        const std::uint64_t all = number("leveldb.approximate-memory-usage");
+        return all - std::min<std::uint64_t>(all, cached_bytes());
+    }
 
     const Options options;
 
   private:
+    std::uint64_t number(const char* property) const {
+        std::string text;
+        return db_->GetProperty(property, &text) ? std::strtoull(text.c_str(), nullptr, 10) : 0;
+    }
+
     TablesEnv env_;
     std::unique_ptr<const leveldb::FilterPolicy> filter_;
     std::unique_ptr<leveldb::Cache> cache_;
@@ -412,12 +435,34 @@ void Database::commit() {
 
 void Database::write_out() {
     level_->before_waiting();
+    unpaced_bytes_ += out_->ApproximateSize();
     const auto status = level_->db().Write(leveldb::WriteOptions(), out_.get());
     if (!status.ok()) fail(to_error(status, "write"));
     if (out_->ApproximateSize() <= kKeptBytes)
         out_->Clear();
     else
         *out_ = leveldb::WriteBatch();
+}
+
+std::chrono::milliseconds Database::pause() const {
+    using std::chrono::milliseconds;
+    // The simulator's LevelDB has compacted whenever it is asked.
+    if (unpaced_bytes_ < kPacedBytes || level_->options.run_scheduled) return milliseconds(0);
+    const auto tables = level_->uncompacted();
+    if (tables >= kMostTables) return kLongestPause;
+    if (level_->memory_is_full()) return milliseconds(1);
+    const std::size_t bytes = std::exchange(unpaced_bytes_, 0);
+    if (tables < kFewTables) return milliseconds(0);
+    // The rate halves with each table more.
+    const std::size_t bytes_a_ms = (kPacedBytes / 16) >> (tables - kFewTables);
+    return std::min(kLongestPause, milliseconds(bytes / std::max<std::size_t>(1, bytes_a_ms)));
+}
+
+void Database::make_room(std::chrono::milliseconds pause) const {
+    std::this_thread::sleep_for(pause);
+    // A write of no batch waits for the memtable that is being written out, and begins a new one.
+    if (level_->uncompacted() < kMostTables && level_->memory_is_full())
+        (void)level_->db().Write(leveldb::WriteOptions(), nullptr);
 }
 
 base::Status Database::sync() {
@@ -476,13 +521,7 @@ std::int64_t Database::approximate_size() const {
     leveldb::Range all("", "\xFF\xFF\xFF\xFF");
     std::uint64_t size = 0;
     level_->db().GetApproximateSizes(&all, 1, &size);
-    std::string memory;
-    std::uint64_t in_memory = 0;
-    if (level_->db().GetProperty("leveldb.approximate-memory-usage", &memory))
-        in_memory = std::strtoull(memory.c_str(), nullptr, 10);
-    // It counts the cache of blocks, too, which holds nothing that is not on disk.
-    in_memory -= std::min<std::uint64_t>(in_memory, level_->cached_bytes());
-    return static_cast<std::int64_t>(size + in_memory);
+    return static_cast<std::int64_t>(size + level_->memory());
 }
 
 }  // namespace kvstore

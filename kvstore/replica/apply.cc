@@ -9,6 +9,10 @@
 #include "kvstore/replica/replica_impl.h"
 
 namespace kvstore {
+namespace {
+// Of entries that are written to the database in one batch, about.
+constexpr std::size_t kBatchBytes = 4 << 20;
+}  // namespace
 
 void Replica::Impl::apply_entry(const raft::Entry& entry,
                                 std::vector<Proposals::Finished>* finished) {
@@ -62,6 +66,7 @@ void Replica::Impl::apply(std::vector<raft::Entry> entries) {
 
 void Replica::Impl::apply_from(std::size_t first) {
     while (first < to_apply.size()) {
+        if (!machine.has_room()) return await_room(first);
         if (const auto one = long_proposal(to_apply[first])) return apply_aside(first, *one);
         first = apply_batch(first);
     }
@@ -70,19 +75,21 @@ void Replica::Impl::apply_from(std::size_t first) {
     if (proposals.has_unsent()) schedule_flush();
 }
 
-// Up to the end, or to an entry that is to be applied aside. Where it got.
+// Up to the end, to an entry that is to be applied aside, or to so many bytes. Where it got.
 std::size_t Replica::Impl::apply_batch(std::size_t first) {
     std::vector<Proposals::Finished> finished;
     std::size_t i = first;
+    std::size_t bytes = 0;
     do {
         const raft::Entry& entry = to_apply[i];
         note_term(entry);
+        bytes += entry.cost();
         if (entry.type == raft::EntryType::kConfig) {
             apply_config(entry);
         } else if (entry.payload) {
             apply_entry(entry, &finished);
         }
-    } while (++i < to_apply.size() && !long_proposal(to_apply[i]));
+    } while (++i < to_apply.size() && bytes < kBatchBytes && !long_proposal(to_apply[i]));
     const raft::Entry& last = to_apply[i - 1];
     machine.end_of_batch({last.index, last.term});
     core->applied(last.index);
@@ -92,11 +99,36 @@ std::size_t Replica::Impl::apply_batch(std::size_t first) {
 }
 
 // The core goes on, and keeps what is committed meanwhile to itself.
+void Replica::Impl::hold() {
+    aside = true;
+    core->hold_committed(true);
+}
+
+// Whether applying goes on: a snapshot takes the place of all this.
+bool Replica::Impl::released() {
+    aside = false;
+    if (after_aside) {
+        std::exchange(after_aside, nullptr)();
+        return false;
+    }
+    return !installing;
+}
+
+void Replica::Impl::await_room(std::size_t first) {
+    hold();
+    ++counters.waits_for_room;
+    machine.await_room([this, weak = std::weak_ptr<bool>(alive), first] {
+        if (weak.expired() || stopping || !released()) return;
+        apply_from(first);
+        serve_reads();
+        pump();
+    });
+}
+
 void Replica::Impl::apply_aside(std::size_t i, const Proposals::One& proposal) {
     const raft::Entry& entry = to_apply[i];
     note_term(entry);
-    aside = true;
-    core->hold_committed(true);
+    hold();
     ++counters.applied_aside;
     machine.apply_aside(
         {entry.index, entry.term, proposals.waits(proposal.node, proposal.sequence)},
@@ -104,11 +136,8 @@ void Replica::Impl::apply_aside(std::size_t i, const Proposals::One& proposal) {
         [this, weak = std::weak_ptr<bool>(alive), i, index = entry.index, node = proposal.node,
          sequence = proposal.sequence](ApplyResult result) {
             if (weak.expired() || stopping) return;
-            aside = false;
             if (proposals.waits(node, sequence)) proposals.take(sequence)(std::move(result));
-            // A snapshot takes the place of all this.
-            if (after_aside) return std::exchange(after_aside, nullptr)();
-            if (installing) return;
+            if (!released()) return;
             core->applied(index);
             apply_from(i + 1);
             serve_reads();

@@ -43,6 +43,7 @@ struct ReplicaCounters {
     std::uint64_t snapshots_installed = 0;
     std::uint64_t compactions = 0;
     std::uint64_t applied_aside = 0;
+    std::uint64_t waits_for_room = 0;   // before entries were applied
     std::uint64_t installs_waited = 0;  // for an entry that was being applied aside
 };
 

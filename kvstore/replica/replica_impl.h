@@ -89,6 +89,9 @@ struct Replica::Impl final : raft::PeerHandler {
     void apply_from(std::size_t first);
     std::size_t apply_batch(std::size_t first);
     void apply_aside(std::size_t i, const Proposals::One& proposal);
+    void await_room(std::size_t first);
+    void hold();
+    bool released();
     std::optional<Proposals::One> long_proposal(const raft::Entry& entry) const;
     void note_term(const raft::Entry& entry);
     void apply_entry(const raft::Entry& entry, std::vector<Proposals::Finished>* finished);
@@ -132,7 +135,7 @@ struct Replica::Impl final : raft::PeerHandler {
     bool flush_scheduled = false;
     bool syncing = false;
     std::vector<raft::Entry> to_apply;         // empty while none is being applied
-    bool aside = false;                        // one of them is, off the loop
+    bool aside = false;                        // one of them is, off the loop, or waits for room
     base::UniqueFunction<void()> after_aside;  // a snapshot waits to be installed
     raft::Term applied_term;
     raft::Term snapshot_term;  // of the last snapshot installed since the start

@@ -71,6 +71,13 @@ class StateMachine {
     // watchers. Also called for entries without proposals, so that applied() moves on.
     virtual void end_of_batch(raft::Position upto) = 0;
 
+    // False while a write would have to wait for the disk: nothing is applied then, and reads go
+    // on.
+    virtual bool has_room() const { return true; }
+    // Calls `done` on the store loop when it is time to ask has_room() again. Until then as with
+    // apply_aside().
+    virtual void await_room(base::UniqueFunction<void()> done) { done(); }
+
     // Whether apply() of the proposal would hold the store loop up for long.
     virtual bool takes_long(std::string_view /*payload*/) const { return false; }
     // Such a proposal, with an entry of its own, right after an end_of_batch(): instead of apply()

@@ -15,7 +15,7 @@ using wal::RecordType;
 
 base::Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options,
                                              WalRecovered* recovered, Done ready) {
-    std::unique_ptr<Wal> wal(new Wal(disk, options));
+    std::unique_ptr<Wal> wal(new Wal(disk, std::move(options)));
     DiskBatch batch;
     std::uint64_t sequence = 0;
     {

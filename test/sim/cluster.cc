@@ -104,6 +104,7 @@ void Cluster::collect(Host& host) {
     World::cover("members repaired", c.repairs);
     World::cover("log compactions", r.compactions);
     World::cover("entries applied aside", r.applied_aside);
+    World::cover("waits for room in the database", r.waits_for_room);
     World::cover("snapshots that waited for one", r.installs_waited);
     if (c.malformed > 0)
         fail(fmt::format("member {} called {} messages malformed", host.id(), c.malformed));

@@ -74,6 +74,11 @@ class JournalledMachine final : public kvstore::StateMachine {
 
     kvstore::ApplyResult apply(const kvstore::ApplyContext& context,
                                std::string_view payload) override;
+    // Now and then, so that what waits for room is seen.
+    bool has_room() const override { return ++asked_ % 50 != 0; }
+    void await_room(base::UniqueFunction<void()> done) override {
+        machine_.await_room(std::move(done));
+    }
     bool takes_long(std::string_view payload) const override {
         return machine_.takes_long(payload);
     }
@@ -98,6 +103,7 @@ class JournalledMachine final : public kvstore::StateMachine {
                const Reference::Answer& want) const;
     Journal& journal_;
     kvstore::Machine& machine_;
+    mutable int asked_ = 0;
     std::string name_;
     std::optional<raft::Index> entry_;  // being applied
     std::size_t count_ = 0;             // of its commands
