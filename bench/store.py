@@ -322,8 +322,8 @@ def growth(system, options):
 
 
 PARTS = {f.__name__.replace("_", "-"): f for f in (start, puts, txns, gets, ranges, memory, watch, failover, many_keys, check_perf, growth)}
-ONE_MEMBER = ("growth",)
-ONLY_WHEN_ASKED = ("growth",)
+# One member, and only when it is asked for.
+ALONE = ("growth",)
 
 
 # What depends on the memory of a fresh process gets a cluster of its own.
@@ -335,7 +335,7 @@ def measure(kind, parts, options):
     rows = []
     for group in filter(None, groups):
         root = tempfile.mkdtemp(prefix="coxswain-bench-")
-        system = kind(root, 1 if group[0] in ONE_MEMBER else 3)
+        system = kind(root, 1 if group[0] in ALONE else 3)
         try:
             for part in group:
                 for row in PARTS[part](system, options):
@@ -379,7 +379,7 @@ def main():
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer requests")
     parser.add_argument("--keys", type=int, default=1_000_000, help="of the row with many keys")
     parser.add_argument("--gigabytes", type=int, default=4, help="of growth, which is measured only when asked for: --only growth")
-    parser.add_argument("--only", default=",".join(p for p in PARTS if p not in ONLY_WHEN_ASKED), help="parts, with commas between: " + ", ".join(PARTS))
+    parser.add_argument("--only", default=",".join(p for p in PARTS if p not in ALONE), help="parts, with commas between: " + ", ".join(PARTS))
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the factors, too")
     options = parser.parse_args()

@@ -264,7 +264,7 @@ base::Result<Response> Machine::run(const Command& command) {
     }
 }
 
-bool Machine::has_room() const {
+bool Machine::has_room() {
     pause_ = db_->pause();
     return pause_.count() == 0;
 }

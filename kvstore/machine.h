@@ -93,7 +93,7 @@ class Machine final : public StateMachine {
     std::shared_ptr<const StoreView> view() const;
 
     // StateMachine
-    bool has_room() const override;
+    bool has_room() override;
     void await_room(base::UniqueFunction<void()> done) override;
     bool takes_long(std::string_view payload) const override;
     void apply_aside(const ApplyContext& context, std::string_view payload,
@@ -147,7 +147,7 @@ class Machine final : public StateMachine {
     std::vector<RevisionEventsPtr> events_;  // of the batch under way
     raft::Position applied_;
     bool busy_ = false;
-    mutable std::chrono::milliseconds pause_{0};                  // what has_room() found
+    std::chrono::milliseconds pause_{0};                          // what has_room() found
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what comes back later checks it
 };
 

@@ -215,7 +215,9 @@ class Database::Level {
     // Tables that came from memtables and overlap.
     std::uint64_t uncompacted() const { return number("leveldb.num-files-at-level0"); }
     // Both memtables are, so that a write would wait.
-    bool memory_is_full() const { return memory() + kPacedBytes > 2 * options.write_buffer_bytes; }
+    bool memory_is_full() const {
+        return memory() > 2 * options.write_buffer_bytes - options.write_buffer_bytes / 8;
+    }
     // Of the memtables.
     std::uint64_t memory() const {
         const std::uint64_t all = number("leveldb.approximate-memory-usage");
@@ -444,7 +446,7 @@ void Database::write_out() {
         *out_ = leveldb::WriteBatch();
 }
 
-std::chrono::milliseconds Database::pause() const {
+std::chrono::milliseconds Database::pause() {
     using std::chrono::milliseconds;
     // The simulator's LevelDB has compacted whenever it is asked.
     if (unpaced_bytes_ < kPacedBytes || level_->options.run_scheduled) return milliseconds(0);
@@ -460,9 +462,13 @@ std::chrono::milliseconds Database::pause() const {
 
 void Database::make_room(std::chrono::milliseconds pause) const {
     std::this_thread::sleep_for(pause);
+    level_->before_waiting();
     // A write of no batch waits for the memtable that is being written out, and begins a new one.
-    if (level_->uncompacted() < kMostTables && level_->memory_is_full())
-        (void)level_->db().Write(leveldb::WriteOptions(), nullptr);
+    // Every write answers with what went wrong in the background, of which no waiting would tell.
+    const bool next = level_->uncompacted() < kMostTables && level_->memory_is_full();
+    leveldb::WriteBatch empty;
+    const auto status = level_->db().Write(leveldb::WriteOptions(), next ? nullptr : &empty);
+    if (!status.ok()) fail(to_error(status, "write"));
 }
 
 base::Status Database::sync() {

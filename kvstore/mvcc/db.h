@@ -69,9 +69,9 @@ class Database {
     void erase(std::string_view key);
     // How long to wait before more is written, so that LevelDB's compaction keeps up: from a number
     // of uncompacted tables on, writes wait inside LevelDB, for seconds. Zero most of the time.
-    std::chrono::milliseconds pause() const;
-    // Waits so long, and for LevelDB to write a full memtable out. Blocks; any thread, while the
-    // loop writes nothing.
+    std::chrono::milliseconds pause();
+    // Waits so long, and for LevelDB to write a full memtable out; calls on_failure when it cannot.
+    // Blocks; any thread, while the loop writes nothing.
     void make_room(std::chrono::milliseconds pause) const;
 
     // Everything put and erased since the last commit, in one atomic LevelDB write.
@@ -125,7 +125,7 @@ class Database {
     std::shared_ptr<const leveldb::Snapshot> pinned_;  // what reads see; null: everything
     std::unique_ptr<Batch> batch_;                     // null until something is written
     bool in_slices_ = false;
-    mutable std::size_t unpaced_bytes_ = 0;     // written since pause() last looked
+    std::size_t unpaced_bytes_ = 0;             // written since pause() last looked
     std::unique_ptr<leveldb::WriteBatch> out_;  // on its way to LevelDB; keeps its memory
 };
 

@@ -74,4 +74,10 @@ std::string RecordView::encode() const {
     return out;
 }
 
+std::string RecordView::encode_head() const {
+    RecordView head = *this;
+    head.key = head.value = {};
+    return head.encode();
+}
+
 }  // namespace kvstore

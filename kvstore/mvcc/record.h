@@ -20,6 +20,8 @@ struct RecordView {
     // Views into `bytes`. Nothing when they are not a KeyValue.
     static std::optional<RecordView> parse(std::string_view bytes);
     std::string encode() const;
+    // Without key and value, as the newest version's entry holds it (schema::kCurrent).
+    std::string encode_head() const;
 };
 
 }  // namespace kvstore

@@ -86,9 +86,7 @@ class MvccStore::Writer {
         }
         std::string bytes = record.encode();
         store_.db_->put(schema::version_key(request.key(), revision_), bytes);
-        record.key = {};
-        record.value = {};
-        store_.db_->put(head_at, record.encode());
+        store_.db_->put(head_at, record.encode_head());
         if (!old_head) ++new_keys_;
         note({false, old.mod_revision, request.key()});
         if (events_)

@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/planted.h"
 #include "kvstore/mvcc/record.h"
@@ -25,10 +24,9 @@ base::Status undo(Database& db, const std::string& place, const std::string& wha
     };
     if (!change || !change->is_delete || change->replaced == 0) return damaged();
     const auto bytes = db.get(schema::version_key(change->key, change->replaced));
-    auto record = RecordView::parse(bytes.value_or(""));
+    const auto record = RecordView::parse(bytes.value_or(""));
     if (!record || record->mod_revision != change->replaced) return damaged();
-    record->key = record->value = {};
-    db.put(schema::current_key(change->key), record->encode());
+    db.put(schema::current_key(change->key), record->encode_head());
     if (record->lease != 0) db.put(schema::attached_key(record->lease, change->key), "");
     db.erase(schema::version_key(change->key, at->revision));
     db.erase(place);
@@ -46,7 +44,7 @@ bool has_unfinished(const Database& db, std::int64_t newest) {
 base::Status undo_unfinished(Database& db, std::int64_t newest) {
     if (base::planted(base::PlantedBug::kUnfinishedStays)) return {};
     std::size_t count = 0;
-    for (bool more = true; more;) {
+    while (has_unfinished(db, newest)) {
         std::vector<std::pair<std::string, std::string>> changes;
         {
             const auto cursor = db.cursor();
@@ -60,7 +58,6 @@ base::Status undo_unfinished(Database& db, std::int64_t newest) {
             TRY_VOID(undo(db, place, what));
         db.commit();
         count += changes.size();
-        more = !changes.empty();
     }
     if (count > 0)
         LOG_INFO("kvstore", "a deletion was cut off after {} keys; it is carried out again", count);

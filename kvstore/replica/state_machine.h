@@ -73,7 +73,7 @@ class StateMachine {
 
     // False while a write would have to wait for the disk: nothing is applied then, and reads go
     // on.
-    virtual bool has_room() const { return true; }
+    virtual bool has_room() { return true; }
     // Calls `done` on the store loop when it is time to ask has_room() again. Until then as with
     // apply_aside().
     virtual void await_room(base::UniqueFunction<void()> done) { done(); }

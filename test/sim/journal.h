@@ -75,7 +75,7 @@ class JournalledMachine final : public kvstore::StateMachine {
     kvstore::ApplyResult apply(const kvstore::ApplyContext& context,
                                std::string_view payload) override;
     // Now and then, so that what waits for room is seen.
-    bool has_room() const override { return ++asked_ % 50 != 0; }
+    bool has_room() override { return machine_.has_room() && ++asked_ % 50 != 0; }
     void await_room(base::UniqueFunction<void()> done) override {
         machine_.await_room(std::move(done));
     }
@@ -103,7 +103,7 @@ class JournalledMachine final : public kvstore::StateMachine {
                const Reference::Answer& want) const;
     Journal& journal_;
     kvstore::Machine& machine_;
-    mutable int asked_ = 0;
+    int asked_ = 0;
     std::string name_;
     std::optional<raft::Index> entry_;  // being applied
     std::size_t count_ = 0;             // of its commands
