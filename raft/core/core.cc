@@ -173,6 +173,10 @@ void Core::storage_done(std::uint64_t ticket) {
 void Core::maybe_repaired() {
     if (!damaged_in_ || leader_ == kNobody || hard_.term <= *damaged_in_) return;
     if (log_.stable() < log_.commit() || log_.term(log_.commit()) != hard_.term) return;
+    // The log already stands where a snapshot ends that is not installed yet.
+    if (install_ || std::any_of(writes_.begin(), writes_.end(),
+                                [](const PendingWrite& w) { return w.install; }))
+        return;
     damaged_in_.reset();
     repaired_ = true;
     ++counters_.repairs;
@@ -242,6 +246,7 @@ Effects Core::take() {
         write.started_at = now_;
         if (hard_ != written_hard_) out.hard_state = write.hard = written_hard_ = hard_;
         out.install = std::exchange(install_, std::nullopt);
+        write.install = out.install.has_value();
         out.entries = std::exchange(entries_, {});
         if (!out.entries.empty()) {
             write.has_entries = true;

@@ -198,6 +198,7 @@ class Core {
         std::uint64_t ticket = 0;
         Position last;  // of the entries in it
         bool has_entries = false;
+        bool install = false;
         std::optional<HardState> hard;
         std::uint64_t started_at = 0;  // ticks
         std::vector<Message> messages;
