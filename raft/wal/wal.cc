@@ -222,30 +222,30 @@ std::vector<Entry> Wal::read(Index from, Index to, std::size_t max_bytes) {
     CHECK(from > base_.index && to <= last_.index);
     std::vector<Entry> out;
     std::string chunk;
+    Index chunk_to;
     Location chunk_at;
     std::size_t bytes = 0;
-    constexpr std::size_t kChunk = 256U << 10U;
     for (Index i = from; i <= to; ++i) {
-        const Location l = locations_[i - base_.index - 1];
-        const bool inside = !chunk.empty() && l.segment == chunk_at.segment &&
-                            l.offset >= chunk_at.offset &&
-                            l.offset - chunk_at.offset < chunk.size();
-        std::string_view rest = inside ? std::string_view(chunk).substr(l.offset - chunk_at.offset)
-                                       : std::string_view();
-        const wal::Place place{l.segment, l.offset};
-        auto parsed = wal::parse_record(rest, place);
-        for (std::size_t want = kChunk; parsed.kind != wal::ParsedRecord::Kind::kRecord;
-             want = wal::kMaxRecord + wal::kRecordHeader) {
-            auto fresh = disk_.read(wal::segment_name(l.segment), l.offset, want);
+        const Location l = location(i);
+        if (i > chunk_to) {
+            if (!out.empty() && bytes + (end_of(i) - l.offset) > max_bytes) break;
+            // All at once that lies side by side in one segment, and is wanted.
+            chunk_at = l;
+            chunk_to = i;
+            while (chunk_to < to && location(chunk_to + 1).segment == l.segment &&
+                   bytes + (end_of(chunk_to + 1) - l.offset) <= max_bytes)
+                ++chunk_to;
+            auto fresh =
+                disk_.read(wal::segment_name(l.segment), l.offset, end_of(chunk_to) - l.offset);
             if (!fresh) {
                 LOG_ERROR("wal", "cannot read entry {}: {}", i, fresh.error().to_string());
                 return out;
             }
             chunk = std::move(*fresh);
-            chunk_at = l;
-            parsed = wal::parse_record(chunk, place);
-            if (want != kChunk) break;
         }
+        const std::size_t skip = l.offset - chunk_at.offset;
+        const auto rest = std::string_view(chunk).substr(std::min(skip, chunk.size()));
+        const auto parsed = wal::parse_record(rest, {l.segment, l.offset});
         auto entry = parsed.kind == wal::ParsedRecord::Kind::kRecord
                          ? wal::decode_entry(parsed.record.body, true)
                          : std::nullopt;
@@ -258,6 +258,16 @@ std::vector<Entry> Wal::read(Index from, Index to, std::size_t max_bytes) {
         out.push_back(std::move(*entry));
     }
     return out;
+}
+
+std::uint64_t Wal::end_of(Index index) const {
+    const Location l = location(index);
+    if (index < last_.index && location(index + 1).segment == l.segment)
+        return location(index + 1).offset;
+    const auto segment = std::find_if(segments_.rbegin(), segments_.rend(),
+                                      [&](const Segment& s) { return s.sequence == l.segment; });
+    CHECK(segment != segments_.rend());
+    return segment->used;
 }
 
 std::uint64_t Wal::bytes() const {

@@ -107,6 +107,9 @@ class Wal final : public EntrySource {
     void submit(DiskBatch batch, Done done);
     void submit_vote(const HardState& hard);
     void truncate_from(Index index);
+    Location location(Index index) const { return locations_[index - base_.index - 1]; }
+    // Where the entry's record ends in its segment, or what comes behind it begins.
+    std::uint64_t end_of(Index index) const;
     std::uint64_t end_lsn() const { return segments_.back().start_lsn + segments_.back().used; }
 
     Disk& disk_;

@@ -106,6 +106,49 @@ TEST_F(WalTest, SegmentsFollowEachOtherAndLongRecordsGetTheirOwn) {
     EXPECT_EQ(wal_->read(Index(1), Index(40), 700).size(), 2U);
 }
 
+// A member that catches up gets large entries, too, and the leader reads them on its loop.
+TEST_F(WalTest, ReadsEachByteOnceAndNoOthers) {
+    struct Counting final : Disk {
+        explicit Counting(Disk& d) : disk(d) {}
+        base::Result<std::vector<std::string>> list() override { return disk.list(); }
+        base::Result<std::string> read(const std::string& name, std::uint64_t offset,
+                                       std::uint64_t length) override {
+            auto out = disk.read(name, offset, length);
+            bytes += out ? out->size() : 0;
+            ++reads;
+            return out;
+        }
+        void submit(DiskBatch batch, base::UniqueFunction<void()> done) override {
+            disk.submit(std::move(batch), std::move(done));
+        }
+        void on_trouble(base::UniqueFunction<void(base::Status)> f) override {
+            disk.on_trouble(std::move(f));
+        }
+        Disk& disk;
+        std::size_t bytes = 0;
+        int reads = 0;
+    } counting(disk_);
+    auto wal = Wal::open(counting, {1, NodeId(1), 4U << 20U}, &recovered_, [] {});
+    ASSERT_TRUE(wal);
+    drain();
+    wal_ = std::move(*wal);
+    for (std::uint64_t i = 1; i <= 20; ++i)
+        append({entry(i, 1, std::string(400'000, 'l'))});
+    for (std::uint64_t i = 21; i <= 1020; ++i)
+        append({entry(i, 1, std::string(300, 's'))});
+    counting.bytes = 0;
+    counting.reads = 0;
+    EXPECT_EQ(wal_->read(Index(3), Index(1020), 1'000'000).size(), 2U);
+    EXPECT_EQ(wal_->read(Index(20), Index(20), 1).size(), 1U);
+    EXPECT_LT(counting.bytes, 3 * 401'000U);
+    counting.bytes = 0;
+    counting.reads = 0;
+    EXPECT_EQ(wal_->read(Index(21), Index(1020), 1'000'000).size(), 1000U);
+    EXPECT_LT(counting.bytes, 1000 * 400U);
+    EXPECT_LE(counting.reads, 2);  // of two segments
+    wal_.reset();
+}
+
 TEST_F(WalTest, CompactionDropsWholeSegmentsAndKeepsTheMembership) {
     ASSERT_TRUE(open());
     const Config members = config({1, 2, 3});
