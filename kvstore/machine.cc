@@ -379,6 +379,10 @@ void Machine::in_background(base::UniqueFunction<void()> work, base::UniqueFunct
     then();
 }
 
+std::uint64_t Machine::snapshot_bytes() const {
+    return static_cast<std::uint64_t>(db_->approximate_size());
+}
+
 base::Result<std::unique_ptr<SnapshotReader>> Machine::open_snapshot() {
     return std::unique_ptr<SnapshotReader>(std::make_unique<Reader>(db_, applied_));
 }

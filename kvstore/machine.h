@@ -105,6 +105,7 @@ class Machine final : public StateMachine {
     raft::Position applied() const override { return applied_; }
     void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) override;
     base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() override;
+    std::uint64_t snapshot_bytes() const override;
     base::Result<std::unique_ptr<SnapshotWriter>> begin_install(raft::Position position) override;
 
     // Seconds, as etcd limits them.

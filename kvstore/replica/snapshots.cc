@@ -161,6 +161,12 @@ void Replica::Impl::compact_to(Position durable) {
     }
     for (const auto& [to, position] : streams)
         limit = std::min(limit, position.index);
+    // A member that follows gets no snapshot while the log is less: that of a large database takes
+    // so long that another would be needed after it, and so on.
+    if (core->is_leader() && wal->bytes() < machine.snapshot_bytes())
+        for (const auto& [id, progress] : core->progress())
+            if (id != options.id && progress.alive() && progress.has() >= core->log().base().index)
+                limit = std::min(limit, progress.has());
     if (limit <= core->log().base().index) return;
     const raft::Index base = wal->compact(limit, core->log());
     core->compact(base);

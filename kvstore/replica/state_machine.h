@@ -103,6 +103,8 @@ class StateMachine {
     virtual void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) = 0;
 
     virtual base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() = 0;
+    // How many bytes that would be, about.
+    virtual std::uint64_t snapshot_bytes() const { return 0; }
     // A second install while one is open: the replica destroys the first before.
     virtual base::Result<std::unique_ptr<SnapshotWriter>> begin_install(
         raft::Position position) = 0;

@@ -66,6 +66,8 @@ struct Progress {
     Window window;
 
     bool alive() const { return active || was_active; }
+    // What comes behind it is still to be sent, or sent again.
+    Index has() const { return state == State::kProbe ? next - 1 : match; }
     bool paused() const {
         switch (state) {
             case State::kProbe:

@@ -71,6 +71,7 @@ class ListMachine final : public StateMachine {
     base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() override {
         return base::unimplemented("no snapshots here");
     }
+    std::uint64_t snapshot_bytes() const override { return 1U << 30U; }
     base::Result<std::unique_ptr<SnapshotWriter>> begin_install(raft::Position) override {
         return base::unimplemented("no snapshots here");
     }
@@ -120,6 +121,9 @@ class StallTest : public testing::Test {
         options.cluster_id = 99;
         options.initial_members = members_;
         options.disk_stall = base::Millis(400);
+        options.wal_segment_bytes = 64 << 10;
+        options.compact_log_bytes = 4 * options.wal_segment_bytes;
+        options.keep_entries = 10;
         options.seed = i;
         node.clock = std::make_unique<AsioClock>(*node.loop);
         node.disk = std::make_unique<StallingDisk>(
@@ -206,6 +210,41 @@ TEST_F(StallTest, ALeaderWhoseDiskStallsStepsDownAndAnotherTakesOver) {
             return ask(i, [&](Node& n) { return n.machine.list == all; });
         })) << "member "
             << i;
+}
+
+// The log is kept for it as long as a snapshot would be more; here there is none.
+TEST_F(StallTest, AMemberThatLagsCatchesUpFromTheLog) {
+    const std::uint64_t leader = leader_other_than(0);
+    ASSERT_NE(leader, 0U);
+    ASSERT_TRUE(propose(leader, "before").get());
+    const std::uint64_t slow = leader % 3 + 1;
+    const std::uint64_t other = slow % 3 + 1;
+    const auto log_of = [&](std::uint64_t i) {
+        return ask(i, [](Node& n) {
+            const auto& log = n.replica->core().log();
+            return std::pair(log.base().index, log.last_index());
+        });
+    };
+    ASSERT_TRUE(
+        eventually([&] { return ask(slow, [](Node& n) { return n.machine.list.size() == 1; }); }));
+    const auto had = log_of(slow).second;
+    ask(slow, [](Node& n) { return n.disk->stall(), true; });
+    std::size_t written = 1;
+    const auto more = [&] {
+        ++written;
+        return propose(leader, std::string(20000, 'x')).get().has_value();
+    };
+    // Who does not lead keeps it for nobody.
+    while (written < 20000 && log_of(other).first <= had)
+        ASSERT_TRUE(more());
+    EXPECT_LE(log_of(leader).first, had);
+    ask(slow, [](Node& n) { return n.disk->go_on(), true; });
+    EXPECT_TRUE(eventually(
+        [&] { return ask(slow, [&](Node& n) { return n.machine.list.size() == written; }); }));
+    // Nor is it kept for one that has it all.
+    while (written < 20000 && log_of(leader).first <= had)
+        ASSERT_TRUE(more());
+    EXPECT_GT(log_of(leader).first, had);
 }
 
 }  // namespace
