@@ -112,8 +112,14 @@ class Values {
     std::string pool_;
 };
 
-base::Awaitable<void> fill_worker(Channel channel, std::shared_ptr<std::int64_t> next,
+struct Progress {
+    std::int64_t next = 0;
+    double slowest_ms = 0;
+};
+
+base::Awaitable<void> fill_worker(Channel channel, std::shared_ptr<Progress> progress,
                                   const Options* options, const Values* values) {
+    auto* next = &progress->next;
     while (*next < options->keys) {
         pb::TxnRequest txn;
         for (int i = 0; i < kPutsInTxn && *next < options->keys; ++i) {
@@ -122,25 +128,29 @@ base::Awaitable<void> fill_worker(Channel channel, std::shared_ptr<std::int64_t>
             put->set_value(std::string(values->of(*next)));
             ++*next;
         }
+        const auto begin = std::chrono::steady_clock::now();
         auto answer =
             co_await channel->call("/etcdserverpb.KV/Txn", txn.SerializeAsString(), kDeadline);
         if (!answer) give_up(answer.error().message);
+        progress->slowest_ms = std::max(progress->slowest_ms, 1000 * seconds_since(begin));
     }
 }
 
 base::Awaitable<void> fill(base::Loop& loop, const Options* options) {
     auto channel = channel_to(loop, options->endpoints[0]);
-    auto next = std::make_shared<std::int64_t>(options->from);
+    auto progress = std::make_shared<Progress>();
+    progress->next = options->from;
     const Values values(*options);
     const auto begin = std::chrono::steady_clock::now();
     base::TaskGroup workers(loop);
     for (int i = 0; i < kTxnsInFlight; ++i)
-        workers.spawn("fill", fill_worker(channel, next, options, &values));
+        workers.spawn("fill", fill_worker(channel, progress, options, &values));
     std::function<bool()> done = [&] { return workers.size() == 0; };
     co_await until(std::move(done), "writing the keys");
     const double seconds = seconds_since(begin);
-    finish(fmt::format("{{\"seconds\":{:.3f},\"keys_per_second\":{:.0f}}}", seconds,
-                       static_cast<double>(options->keys - options->from) / seconds));
+    finish(fmt::format("{{\"seconds\":{:.3f},\"keys_per_second\":{:.0f},\"slowest_ms\":{:.0f}}}",
+                       seconds, static_cast<double>(options->keys - options->from) / seconds,
+                       progress->slowest_ms));
 }
 
 // Gets one after the other, of keys that fill wrote.

@@ -37,12 +37,11 @@ std::string_view view(const leveldb::Slice& s) {
 constexpr std::size_t kKeptBytes = 4 << 20;
 constexpr std::size_t kKeptEntries = 100'000;
 
-// So much is written without a look at how LevelDB keeps up; 16 ms apart where it falls behind.
+// Four times what is LevelDB's own choice: fewer to look after where there are gigabytes.
+constexpr std::size_t kTableBytes = 8 << 20;
+
+// So much is written without a look at how LevelDB keeps up.
 constexpr std::size_t kPacedBytes = 1 << 20;
-// Tables that are not compacted yet: it begins with four, and stops writes at twelve.
-constexpr std::uint64_t kFewTables = 5;
-constexpr std::uint64_t kMostTables = 10;
-constexpr std::chrono::milliseconds kLongestPause{100};
 
 // Damage is found wherever it is read.
 leveldb::ReadOptions read_options() {
@@ -121,6 +120,10 @@ class Database::Batch {
     struct Entry {
         std::string_view key;
         std::optional<std::string_view> value;  // none: erased
+
+        std::optional<std::string> get() const {
+            return value ? std::optional<std::string>(*value) : std::nullopt;
+        }
     };
     // Places in entries().
     using Sorted = std::pmr::map<std::string_view, std::size_t>;
@@ -197,6 +200,7 @@ class Database::Level {
         o.block_cache = cache_.get();
         o.filter_policy = filter_.get();
         o.max_open_files = 256;
+        o.max_file_size = kTableBytes;
         leveldb::DB* db = nullptr;
         const auto status = leveldb::DB::Open(o, options.directory, &db);
         if (!status.ok()) return to_error(status, "open " + options.directory);
@@ -241,10 +245,10 @@ class Database::Level {
 class Database::LevelCursor final : public Cursor {
   public:
     // `long_walk`: it must not push the working set out of the cache.
-    LevelCursor(const Database& owner, bool long_walk) : owner_(owner) {
+    LevelCursor(const Database& owner, Snapshot snapshot, bool long_walk)
+        : owner_(owner), snapshot_(std::move(snapshot)) {
         leveldb::ReadOptions options = read_options();
-        // Needed only now: an iterator goes on seeing what it saw first.
-        options.snapshot = owner.pinned_.get();
+        options.snapshot = snapshot_.get();
         options.fill_cache = !long_walk;
         it_.reset(owner.level_->db().NewIterator(options));
     }
@@ -259,6 +263,13 @@ class Database::LevelCursor final : public Cursor {
     }
     std::string_view key() const override { return view(it_->key()); }
     std::string_view value() const override { return view(it_->value()); }
+    std::optional<std::string> get(std::string_view key) const override {
+        return owner_.get(key, snapshot_.get());
+    }
+    std::unique_ptr<Cursor> twin() const override {
+        return std::make_unique<LevelCursor>(owner_, snapshot_, false);
+    }
+    const Snapshot& snapshot() const { return snapshot_; }
 
   private:
     // LevelDB's iterators step over a block that cannot be read: it must not look like nothing.
@@ -267,14 +278,19 @@ class Database::LevelCursor final : public Cursor {
     }
 
     const Database& owner_;
+    const Snapshot snapshot_;
     std::unique_ptr<leveldb::Iterator> it_;
 };
 
 // The batch laid over LevelDB: where both have a key the batch's is the newer one.
 class Database::MergedCursor final : public Cursor {
   public:
-    MergedCursor(const Database& owner, Batch& batch)
-        : level_(owner, false), batch_(batch), sorted_(batch.sorted()), at_(sorted_.end()) {}
+    MergedCursor(const Database& owner, Snapshot snapshot, Batch& batch)
+        : owner_(owner),
+          level_(owner, std::move(snapshot), false),
+          batch_(batch),
+          sorted_(batch.sorted()),
+          at_(sorted_.end()) {}
 
     void seek(std::string_view key) override {
         level_.seek(key);
@@ -295,6 +311,13 @@ class Database::MergedCursor final : public Cursor {
     std::string_view value() const override {
         return in_batch_ ? *batch_.entries()[at_->second].value : level_.value();
     }
+    std::optional<std::string> get(std::string_view key) const override {
+        const auto* written = batch_.find(key);
+        return written ? written->get() : level_.get(key);
+    }
+    std::unique_ptr<Cursor> twin() const override {
+        return std::make_unique<MergedCursor>(owner_, level_.snapshot(), batch_);
+    }
 
   private:
     // Chooses the smaller side and steps over what the batch erased.
@@ -307,8 +330,9 @@ class Database::MergedCursor final : public Cursor {
         }
     }
 
+    const Database& owner_;
     LevelCursor level_;
-    const Batch& batch_;
+    Batch& batch_;
     const Batch::Sorted& sorted_;
     Batch::Sorted::const_iterator at_;
     bool in_batch_ = false;
@@ -342,10 +366,7 @@ std::unique_ptr<Database> Database::fork() const {
 }
 
 void Database::freeze() {
-    if (!pinned_)
-        pinned_ = {level_->db().GetSnapshot(), [level = level_](const leveldb::Snapshot* snapshot) {
-                       level->db().ReleaseSnapshot(snapshot);
-                   }};
+    pinned_ = snapshot();
 }
 
 void Database::thaw() {
@@ -358,11 +379,22 @@ void Database::fail(const base::Error& error) const {
 }
 
 std::optional<std::string> Database::get(std::string_view key) const {
-    if (const auto* written = batch_ ? batch_->find(key) : nullptr)
-        return written->value ? std::optional<std::string>(*written->value) : std::nullopt;
+    if (const auto* written = batch_ ? batch_->find(key) : nullptr) return written->get();
+    return get(key, pinned_.get());
+}
+
+Database::Snapshot Database::snapshot() const {
+    if (pinned_) return pinned_;
+    return {level_->db().GetSnapshot(), [level = level_](const leveldb::Snapshot* snapshot) {
+                level->db().ReleaseSnapshot(snapshot);
+            }};
+}
+
+std::optional<std::string> Database::get(std::string_view key,
+                                         const leveldb::Snapshot* snapshot) const {
     std::string value;
     leveldb::ReadOptions options = read_options();
-    options.snapshot = pinned_.get();
+    options.snapshot = snapshot;
     const auto status = level_->db().Get(options, slice(key), &value);
     if (status.IsNotFound()) return std::nullopt;
     if (!status.ok()) fail(to_error(status, "read"));
@@ -449,15 +481,13 @@ void Database::write_out() {
 std::chrono::milliseconds Database::pause() {
     using std::chrono::milliseconds;
     // The simulator's LevelDB has compacted whenever it is asked.
-    if (unpaced_bytes_ < kPacedBytes || level_->options.run_scheduled) return milliseconds(0);
-    const auto tables = level_->uncompacted();
-    if (tables >= kMostTables) return kLongestPause;
-    if (level_->memory_is_full()) return milliseconds(1);
-    const std::size_t bytes = std::exchange(unpaced_bytes_, 0);
-    if (tables < kFewTables) return milliseconds(0);
-    // The rate halves with each table more.
-    const std::size_t bytes_a_ms = (kPacedBytes / 16) >> (tables - kFewTables);
-    return std::min(kLongestPause, milliseconds(bytes / std::max<std::size_t>(1, bytes_a_ms)));
+    if ((unpaced_bytes_ < kPacedBytes && !paused_) || level_->options.run_scheduled)
+        return milliseconds(0);
+    auto pause = pacer_.pause(std::chrono::steady_clock::now(), std::exchange(unpaced_bytes_, 0),
+                              level_->uncompacted());
+    if (level_->memory_is_full()) pause = std::max(pause, milliseconds(1));
+    paused_ = pause > milliseconds(0);
+    return pause;
 }
 
 void Database::make_room(std::chrono::milliseconds pause) const {
@@ -465,7 +495,7 @@ void Database::make_room(std::chrono::milliseconds pause) const {
     level_->before_waiting();
     // A write of no batch waits for the memtable that is being written out, and begins a new one.
     // Every write answers with what went wrong in the background, of which no waiting would tell.
-    const bool next = level_->uncompacted() < kMostTables && level_->memory_is_full();
+    const bool next = level_->uncompacted() < Pacer::kMostTables && level_->memory_is_full();
     leveldb::WriteBatch empty;
     const auto status = level_->db().Write(leveldb::WriteOptions(), next ? nullptr : &empty);
     if (!status.ok()) fail(to_error(status, "write"));
@@ -492,12 +522,12 @@ base::Status Database::sync() {
 }
 
 std::unique_ptr<Cursor> Database::cursor() const {
-    if (!has_uncommitted()) return std::make_unique<LevelCursor>(*this, false);
-    return std::make_unique<MergedCursor>(*this, *batch_);
+    if (!has_uncommitted()) return std::make_unique<LevelCursor>(*this, snapshot(), false);
+    return std::make_unique<MergedCursor>(*this, snapshot(), *batch_);
 }
 
 std::unique_ptr<Cursor> Database::snapshot_cursor() const {
-    return std::make_unique<LevelCursor>(*this, true);
+    return std::make_unique<LevelCursor>(*this, snapshot(), true);
 }
 
 std::optional<std::string> Database::defragment(const std::string& begin, std::size_t bytes) const {

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "kvstore/mvcc/pacer.h"
 
 namespace leveldb {
 class Env;
@@ -34,6 +35,10 @@ class Cursor {
     virtual void next() = 0;
     virtual std::string_view key() const = 0;
     virtual std::string_view value() const = 0;
+    // What stands at any key, of the moment that the cursor sees. It stays where it is.
+    virtual std::optional<std::string> get(std::string_view key) const = 0;
+    // Another one of the same moment, nowhere yet. Outlived by this one.
+    virtual std::unique_ptr<Cursor> twin() const = 0;
 };
 
 class Database {
@@ -115,17 +120,23 @@ class Database {
     class Level;
     class LevelCursor;
     class MergedCursor;
+    using Snapshot = std::shared_ptr<const leveldb::Snapshot>;
 
     explicit Database(std::shared_ptr<Level> level);
     void fail(const base::Error& error) const;
+    // What reads see; never null.
+    Snapshot snapshot() const;
+    std::optional<std::string> get(std::string_view key, const leveldb::Snapshot* snapshot) const;
     Batch& batch();
     void write_out();
 
-    std::shared_ptr<Level> level_;                     // shared by all fronts
-    std::shared_ptr<const leveldb::Snapshot> pinned_;  // what reads see; null: everything
-    std::unique_ptr<Batch> batch_;                     // null until something is written
+    std::shared_ptr<Level> level_;  // shared by all fronts
+    Snapshot pinned_;               // what reads see; null: everything
+    std::unique_ptr<Batch> batch_;  // null until something is written
     bool in_slices_ = false;
-    std::size_t unpaced_bytes_ = 0;             // written since pause() last looked
+    Pacer pacer_;
+    std::size_t unpaced_bytes_ = 0;             // written since it was last asked
+    bool paused_ = false;                       // by what it then answered
     std::unique_ptr<leveldb::WriteBatch> out_;  // on its way to LevelDB; keeps its memory
 };
 

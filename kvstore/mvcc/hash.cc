@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "kvstore/errors.h"
+#include "kvstore/mvcc/record.h"
 #include "kvstore/mvcc/schema.h"
 #include "kvstore/mvcc/store.h"
 
@@ -60,8 +61,13 @@ base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
             hasher.begin_key();
         }
         const std::int64_t at = schema::version_revision(place);
-        if (hasher.counts(at, cursor->value().empty()))
-            hasher.add(schema::version_user_key(place), at, cursor->value());
+        const std::string_view entry = cursor->value();
+        if (!hasher.counts(at, entry.empty())) continue;
+        const std::string key = schema::version_user_key(place);
+        if (entry.empty() || !RecordView::is_head(entry))
+            hasher.add(key, at, entry);
+        else
+            hasher.add(key, at, version(key, at));
     }
     return hasher.value();
 }

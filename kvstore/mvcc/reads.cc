@@ -118,16 +118,17 @@ std::optional<std::string> MvccStore::record(std::string_view key, std::int64_t 
         CHECK(!bytes.empty(), "the record of revision {} is missing", newest);
         return bytes;
     }
-    auto cursor = db_->cursor();
-    cursor->seek(schema::version_key(key, revision));
-    if (!cursor->valid() || !cursor->key().starts_with(schema::version_prefix(key)) ||
-        cursor->value().empty())
-        return std::nullopt;
-    return std::string(cursor->value());
+    RecordCursor at(*db_, KeyInterval::of(key, {}), revision);
+    if (!at.valid()) return std::nullopt;
+    return std::string(at.record());
 }
 
 std::string MvccStore::version(std::string_view key, std::int64_t mod_revision) const {
-    return db_->get(schema::version_key(key, mod_revision)).value_or("");
+    auto bytes = db_->get(schema::version_key(key, mod_revision)).value_or("");
+    if (bytes.empty() || !RecordView::is_head(bytes)) return bytes;
+    auto record = db_->get(schema::large_key(key, mod_revision));
+    CHECK(record.has_value(), "the record of revision {} is missing", mod_revision);
+    return *std::move(record);
 }
 
 void MvccStore::visit(std::string_view key, std::string_view range_end, std::int64_t revision,
@@ -166,6 +167,12 @@ base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request
     const bool plain = is_plain(request);
     const std::int64_t limit = request.limit() > 0 ? request.limit() : INT64_MAX;
     std::int64_t count = 0;
+    if (request.count_only() && (request.revision() <= 0 || request.revision() >= revision_)) {
+        visit_heads(request.key(), request.range_end(),
+                    [&](std::string_view, std::string_view) { return ++count, true; });
+        response.set_count(count);
+        return response;
+    }
     visit(request.key(), request.range_end(), request.revision(), [&](std::string_view record) {
         ++count;
         if (request.count_only()) return true;

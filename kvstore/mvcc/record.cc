@@ -12,6 +12,8 @@ constexpr char kModTag = 3 << 3;
 constexpr char kVersionTag = 4 << 3;
 constexpr char kValueTag = 5 << 3 | 2;
 constexpr char kLeaseTag = 6 << 3;
+// Ours, and in no answer.
+constexpr char kApartTag = 15 << 3;
 
 void append_bytes_field(std::string* out, char tag, std::string_view bytes) {
     if (bytes.empty()) return;
@@ -27,6 +29,10 @@ void append_int_field(std::string* out, char tag, std::int64_t v) {
 }
 
 }  // namespace
+
+bool RecordView::is_head(std::string_view bytes) {
+    return bytes.empty() || bytes[0] != kKeyTag;  // no key is empty
+}
 
 std::optional<RecordView> RecordView::parse(std::string_view bytes) {
     RecordView out;
@@ -55,6 +61,9 @@ std::optional<RecordView> RecordView::parse(std::string_view bytes) {
             case kLeaseTag:
                 out.lease = v;
                 break;
+            case kApartTag:
+                out.apart = v != 0;
+                break;
             default:
                 return std::nullopt;
         }
@@ -77,7 +86,9 @@ std::string RecordView::encode() const {
 std::string RecordView::encode_head() const {
     RecordView head = *this;
     head.key = head.value = {};
-    return head.encode();
+    std::string out = head.encode();
+    if (apart) append_int_field(&out, kApartTag, 1);
+    return out;
 }
 
 }  // namespace kvstore

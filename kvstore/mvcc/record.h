@@ -16,11 +16,16 @@ struct RecordView {
     std::int64_t version = 0;
     std::string_view value;
     std::int64_t lease = 0;
+    // Of a head (no field of KeyValue): its record lies under schema::kLarge.
+    bool apart = false;
 
+    // Whether `bytes`, a record or a head, are a head.
+    static bool is_head(std::string_view bytes);
     // Views into `bytes`. Nothing when they are not a KeyValue.
     static std::optional<RecordView> parse(std::string_view bytes);
+    // A record, or what is left of it without some fields; never `apart`.
     std::string encode() const;
-    // Without key and value, as the newest version's entry holds it (schema::kCurrent).
+    // Without key and value, but with `apart`.
     std::string encode_head() const;
 };
 

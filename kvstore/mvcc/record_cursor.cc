@@ -1,6 +1,10 @@
 #include "kvstore/mvcc/record_cursor.h"
 
+#include <utility>
+
 #include "base/bytes.h"
+#include "base/check.h"
+#include "kvstore/mvcc/record.h"
 
 namespace kvstore {
 namespace {
@@ -42,6 +46,30 @@ RecordCursor::RecordCursor(const Database& db, const schema::KeyInterval& interv
 void RecordCursor::next() {
     versions_->next();
     find();
+}
+
+std::string_view RecordCursor::record() {
+    if (!RecordView::is_head(versions_->value())) return versions_->value();
+    return large_record(schema::version_revision(versions_->key()));
+}
+
+// What was written in the order of keys lies side by side.
+std::string_view RecordCursor::large_record(std::int64_t revision) {
+    const std::string place = schema::large_key(key(), revision);
+    const std::int64_t last = std::exchange(last_large_, revision);
+    if (revision == last || revision == last + 1) {
+        if (!row_) row_ = versions_->twin();
+        if (in_row_)
+            row_->next();
+        else
+            row_->seek(place);
+        in_row_ = row_->valid() && row_->key() == place;
+        if (in_row_) return row_->value();
+    }
+    in_row_ = false;
+    auto found = versions_->get(place);
+    CHECK(found.has_value(), "the record of revision {} is missing", revision);
+    return sought_ = *std::move(found);
 }
 
 std::unique_ptr<KeyCursor> RecordCursor::take_keys() {

@@ -42,7 +42,7 @@ class RecordCursor {
     void next();
     std::string key() const { return schema::version_user_key(versions_->key()); }
     // A serialized mvccpb.KeyValue. Valid until next().
-    std::string_view record() const { return versions_->value(); }
+    std::string_view record();
     // The keys from this one on, where their records are of no interest any more. Null at an
     // earlier revision, and then nothing has happened; otherwise this cursor is done with.
     std::unique_ptr<KeyCursor> take_keys();
@@ -50,6 +50,7 @@ class RecordCursor {
   private:
     void find();
     void skip();
+    std::string_view large_record(std::int64_t revision);
 
     std::unique_ptr<Cursor> versions_;
     std::unique_ptr<KeyCursor> live_;  // to skip what does not live; null at earlier revisions
@@ -57,6 +58,12 @@ class RecordCursor {
     std::string end_;    // the first place behind the interval
     std::string found_;  // the beginning of the places of the last key with a version; others of
                          // its are older
+    // Of records that lie apart: where they are read in a row (null: not yet; `in_row_`: it is at
+    // the last one), the one that was sought, the revision of the last.
+    std::unique_ptr<Cursor> row_;
+    bool in_row_ = false;
+    std::string sought_;
+    std::int64_t last_large_ = 0;
     bool valid_ = false;
 };
 

@@ -55,6 +55,12 @@ std::string version_key(std::string_view key, std::int64_t revision) {
     return out;
 }
 
+std::string large_key(std::string_view key, std::int64_t revision) {
+    std::string out(1, kLarge);
+    base::append_be(&out, revision);
+    return out.append(key);
+}
+
 std::string revision_key(std::int64_t revision, std::int64_t sub) {
     std::string out(1, kRevision);
     base::append_be(&out, revision);
@@ -81,18 +87,21 @@ std::string attached_key(std::int64_t lease, std::string_view key) {
 }
 
 std::string encode_change(const Change& change) {
-    std::string out(1, change.is_delete ? 'd' : 'p');
+    std::string out(
+        1, change.replaced_apart ? (change.is_delete ? 'D' : 'P') : (change.is_delete ? 'd' : 'p'));
     base::append_varint(&out, static_cast<std::uint64_t>(change.replaced));
     return out.append(change.key);
 }
 
 std::optional<Change> parse_change(std::string_view value) {
-    if (value.empty() || (value[0] != 'p' && value[0] != 'd')) return std::nullopt;
-    const bool is_delete = value[0] == 'd';
+    if (value.empty()) return std::nullopt;
+    const char what = value[0];
+    if (what != 'p' && what != 'd' && what != 'P' && what != 'D') return std::nullopt;
     value.remove_prefix(1);
     std::uint64_t replaced = 0;
     if (!base::take_varint(&value, &replaced)) return std::nullopt;
-    return Change{is_delete, static_cast<std::int64_t>(replaced), value};
+    return Change{what == 'd' || what == 'D', static_cast<std::int64_t>(replaced), value,
+                  what == 'P' || what == 'D'};
 }
 
 std::int64_t version_revision(std::string_view place) {

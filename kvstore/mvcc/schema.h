@@ -2,18 +2,21 @@
 // How the store's data lies in LevelDB. Pure. Spaces of keys, told apart by their first byte:
 //
 //   v <escaped key> <~revision>  every version of every key, newest first: its record; "": a
-//   deletion c <key>                      the newest version of every live key: its record without
-//   key and
-//                                value. Whatever needs no values is read here
-//   r <revision> <sub>           what happened, in order: 'p' or 'd', the revision of the version
-//                                that was replaced (varint; 0: none), the key. Watches replay it,
-//                                compaction walks it
+//                                deletion. Where the value is large: its head
+//   z <revision> <key>           the record of a version whose value is large
+//   c <key>                      the head of the newest version of every live key. Whatever needs
+//                                no values is read here
+//   r <revision> <sub>           what happened, in order: 'p' or 'd' ('P' or 'D': what was replaced
+//                                is large), the revision of the version that was replaced (varint;
+//                                0: none), the key. Watches replay it, compaction walks it
 //   l <lease>, a <lease> <key>   LeaseRecord; "": leases, and the keys attached to each
 //   u <name>                     users and roles, see kvstore/auth/auth_state.h
 //   m <name>                     applied index, revisions, compaction progress, …
 //
-// A record is a serialized mvccpb.KeyValue, so that a range answer can carry it as it lies here. It
-// is written once, and moved by nothing but LevelDB. Documented in docs/storage.md.
+// A record is a serialized mvccpb.KeyValue, so that a range answer can carry it as it lies here; a
+// head is one without key and value (RecordView::encode_head). A record is written once, and moved
+// by nothing but LevelDB, which hardly rewrites what comes in the order of its keys: so large
+// values have that of revisions. Documented in docs/storage.md.
 
 #include <cstdint>
 #include <optional>
@@ -24,6 +27,7 @@ namespace kvstore::schema {
 
 inline constexpr char kCurrent = 'c';
 inline constexpr char kVersion = 'v';
+inline constexpr char kLarge = 'z';
 inline constexpr char kRevision = 'r';
 inline constexpr char kMeta = 'm';
 inline constexpr char kLease = 'l';
@@ -32,7 +36,7 @@ inline constexpr char kAuth = 'u';
 
 // i64: kFormat. Earlier versions of the program wrote none, or another.
 inline constexpr std::string_view kMetaFormat = "mformat";
-inline constexpr std::int64_t kFormat = 3;
+inline constexpr std::int64_t kFormat = 4;
 
 inline constexpr std::string_view kMetaApplied = "mapplied";  // u64 index, u64 term (little-endian)
 inline constexpr std::string_view kMetaMembership = "mmembership";  // of the group, as applied
@@ -40,6 +44,9 @@ inline constexpr std::string_view kMetaRevision = "mrevision";      // i64
 inline constexpr std::string_view kMetaCompacted = "mcompacted";  // i64: reads below it are refused
 inline constexpr std::string_view kMetaScrubbed =
     "mscrubbed";  // i64: everything below it is physically gone
+
+// A value of more bytes is large.
+inline constexpr std::size_t kMostInline = 1024;
 
 // i64: how many keys live.
 inline constexpr std::string_view kMetaKeys = "mkeys";
@@ -55,6 +62,7 @@ std::string current_key(std::string_view key);
 // All versions of `key` start with this.
 std::string version_prefix(std::string_view key);
 std::string version_key(std::string_view key, std::int64_t revision);
+std::string large_key(std::string_view key, std::int64_t revision);
 std::string revision_key(std::int64_t revision, std::int64_t sub = 0);
 std::string lease_key(std::int64_t lease);
 std::string attached_prefix(std::int64_t lease);
@@ -65,6 +73,7 @@ struct Change {
     bool is_delete = false;
     std::int64_t replaced = 0;  // the mod revision of the version before it; 0: there was none
     std::string_view key;
+    bool replaced_apart = false;  // that version's record lies under kLarge
 };
 std::string encode_change(const Change& change);
 // A view into `value`. Nothing when it is not a change.

@@ -46,7 +46,7 @@ class SnapshotParser {
 
 // What the stream is made of.
 namespace snapshot_format {
-inline constexpr std::string_view kMagic = "coxswain snapshot 3\n";  // 1 and 2: earlier schemas
+inline constexpr std::string_view kMagic = "coxswain snapshot 4\n";  // below: earlier schemas
 // An entry begins with this byte, the trailer with the other.
 inline constexpr char kEntry = 'e';
 inline constexpr char kTrailer = 't';

@@ -85,10 +85,13 @@ class MvccStore::Writer {
                 store_.db_->put(schema::attached_key(record.lease, request.key()), "");
         }
         std::string bytes = record.encode();
-        store_.db_->put(schema::version_key(request.key(), revision_), bytes);
-        store_.db_->put(head_at, record.encode_head());
+        record.apart = record.value.size() > schema::kMostInline;
+        const std::string head = record.encode_head();
+        store_.db_->put(schema::version_key(request.key(), revision_), record.apart ? head : bytes);
+        if (record.apart) store_.db_->put(schema::large_key(request.key(), revision_), bytes);
+        store_.db_->put(head_at, head);
         if (!old_head) ++new_keys_;
-        note({false, old.mod_revision, request.key()});
+        note({false, old.mod_revision, request.key(), old.apart});
         if (events_)
             events_->events.push_back(
                 {false, request.key(), std::move(bytes), old.mod_revision, {}});
@@ -194,7 +197,7 @@ class MvccStore::Writer {
         store_.db_->put(schema::version_key(key, revision_), "");
         if (head.lease != 0) store_.db_->erase(schema::attached_key(head.lease, key));
         --new_keys_;
-        note({true, head.mod_revision, key});
+        note({true, head.mod_revision, key, head.apart});
         if (events_)
             events_->events.push_back({true,
                                        std::string(key),
@@ -381,6 +384,8 @@ bool MvccStore::scrub(int budget) {
             CHECK(change.has_value(), "what happened at revision {} cannot be read", at->revision);
             if (change->replaced != 0)
                 gone.push_back(schema::version_key(change->key, change->replaced));
+            if (change->replaced_apart)
+                gone.push_back(schema::large_key(change->key, change->replaced));
             // What happened at the compacted revision itself stays: a watch may begin there.
             if (at->revision == compacted_ && !base::planted(base::PlantedBug::kWatchLosesDelete))
                 continue;

@@ -44,7 +44,8 @@ TEST_F(MvccTest, ADeletionThatWasCutOffIsTakenBack) {
     ASSERT_TRUE(store_->lease_grant(7, 60));
     for (int round = 0; round < 2; ++round)
         for (int i = 0; i < 40; ++i)
-            put(std::string("k\0", 2) + std::to_string(i), "v" + std::to_string(round),
+            put(std::string("k\0", 2) + std::to_string(i),
+                "v" + std::to_string(round) + std::string(i % 4 == 0 ? 3000 : 0, 'x'),
                 i % 3 == 0 ? 7 : 0);
     db_->commit();
     const auto content = [&] {

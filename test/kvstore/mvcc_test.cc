@@ -234,6 +234,71 @@ TEST_F(MvccTest, CompactionKeepsWhatCanBeReadAndFreesTheRest) {
     EXPECT_EQ(left['r'], 1);
 }
 
+// Their place is another one, and nothing that can be asked for tells.
+TEST_F(MvccTest, LargeValuesLieInTheOrderOfRevisions) {
+    const std::string small(schema::kMostInline, 's');
+    const std::string large(schema::kMostInline + 1, 'l');
+    const auto places = [&](char space) {
+        std::string out;
+        auto cursor = db_->cursor();
+        for (cursor->seek(std::string(1, space)); cursor->valid() && cursor->key()[0] == space;
+             cursor->next())
+            out += cursor->key().substr(1 + sizeof(std::int64_t));
+        return out;
+    };
+    put("b", large);  // revision 2
+    put("a", large);
+    put("c", small);
+    put("b", small);  // 5
+    put("c", large);
+    del("a");  // 7
+    auto ignoring = txn("");
+    auto* again = ignoring.add_success()->mutable_request_put();
+    again->set_key("c");
+    again->set_ignore_value(true);
+    again->set_prev_kv(true);
+    const auto answer = store_->txn(ignoring);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->responses(0).response_put().prev_kv().value(), large);
+    for (const bool committed : {false, true}) {
+        if (committed) db_->commit();
+        EXPECT_EQ(places(schema::kLarge), "bacc") << committed;
+        EXPECT_EQ(show("a", "z"), "b=" + small + "@5 c=" + large + "@8");
+        EXPECT_EQ(show("a", "z", 4), "a=" + large + "@3 b=" + large + "@2 c=" + small + "@4");
+        EXPECT_EQ(show("a", "", 6), "a=" + large + "@3");
+        EXPECT_EQ(show("c", "", 8), "c=" + large + "@8");
+    }
+    MvccStore::HistoryRequest all;
+    all.from = 2;
+    all.to = 8;
+    all.with_previous = true;
+    std::int64_t next = 0;
+    std::vector<std::string> values, previous;
+    for (const auto& revision : store_->history(all, &next)) {
+        values.push_back(value_of(revision.events[0].record));
+        previous.push_back(value_of(revision.events[0].previous));
+        EXPECT_EQ(RecordView::parse(revision.events[0].record)->key, revision.events[0].key);
+    }
+    EXPECT_EQ(values, (std::vector{large, large, small, small, large, std::string(), large}));
+    EXPECT_EQ(previous, (std::vector{std::string(), std::string(), std::string(), large, small,
+                                     large, large}));
+    ASSERT_TRUE(store_->compact(6));
+    const auto hash = store_->hash(0);
+    while (store_->scrub(1)) {
+    }
+    EXPECT_EQ(places(schema::kLarge), "acc");
+    EXPECT_EQ(store_->hash(0).value(), hash.value());
+    ASSERT_TRUE(store_->compact(8));
+    while (store_->scrub(1)) {
+    }
+    EXPECT_EQ(places(schema::kLarge), "c");
+    del("c");
+    ASSERT_TRUE(store_->compact(9));
+    while (store_->scrub(1)) {
+    }
+    EXPECT_EQ(places(schema::kLarge), "");
+}
+
 TEST_F(MvccTest, ADeleteAtTheCompactedRevisionIsStillInHistory) {
     put("a", "1");
     del("a");  // revision 3
@@ -406,7 +471,7 @@ TEST_F(MvccTest, AReaderInStepsAnswersAsARangeDoes) {
 // A reader has its answer from the moment it was made, whatever is written meanwhile.
 TEST_F(MvccTest, AReaderSeesOneRevision) {
     for (int i = 0; i < 300; ++i)
-        put("k" + std::to_string(1000 + i), std::string(1000, 'v'));
+        put("k" + std::to_string(1000 + i), std::string(i % 2 == 0 ? 1000 : 4000, 'v'));
     db_->commit();
     RangeReader::Options options;
     options.interval = schema::KeyInterval::of("k", "l");
@@ -414,11 +479,18 @@ TEST_F(MvccTest, AReaderSeesOneRevision) {
     EXPECT_TRUE(reader.step(10));
     del("k", "l");
     put("k9999", "late");
+    ASSERT_TRUE(store_->compact(store_->revision()));
+    EXPECT_FALSE(store_->scrub(1000));
     db_->commit();
     while (reader.step(10)) {
     }
     EXPECT_EQ(reader.count(), 300);
-    EXPECT_GT(reader.take_pieces().size(), 1U);
+    const auto pieces = reader.take_pieces();
+    EXPECT_GT(pieces.size(), 1U);
+    std::size_t bytes = 0;
+    for (const auto& piece : pieces)
+        bytes += piece.size();
+    EXPECT_GT(bytes, 150 * 1000 + 150 * 4000U);
 }
 
 TEST_F(MvccTest, HistoryTellsWhatWasReplaced) {

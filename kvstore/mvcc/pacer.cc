@@ -1,0 +1,47 @@
+#include "kvstore/mvcc/pacer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace kvstore {
+namespace {
+
+// So many tables come and go while compaction keeps up: it begins with four, and takes all there
+// are.
+constexpr std::size_t kFewTables = 4;
+constexpr std::size_t kManyTables = 6;
+// A table too few or too many for so long doubles the rate, or halves it.
+constexpr double kDoubling = 40;  // seconds
+// How long what was written counts.
+constexpr double kRemembered = 2;  // seconds
+// What a second without a question counts at most.
+constexpr double kLongestGap = 1;  // seconds
+
+using Seconds = std::chrono::duration<double>;
+
+}  // namespace
+
+Pacer::Millis Pacer::pause(Time now, std::size_t bytes, std::size_t tables) {
+    const double passed = std::min(kLongestGap, Seconds(now - asked_).count());
+    asked_ = now;
+    written_ =
+        written_ * std::exp(-passed / kRemembered) + static_cast<double>(bytes) / kRemembered;
+    // Each table too many halves the rate at once, for as long as it is there.
+    const double share =
+        std::exp2(-static_cast<double>(std::max(tables, kManyTables) - kManyTables));
+    adjust(passed, tables, share);
+    ready_at_ = std::max(ready_at_, now) + std::chrono::duration_cast<Time::duration>(Seconds(
+                                               static_cast<double>(bytes) / (rate_ * share)));
+    if (tables >= kMostTables) return kLongestPause;
+    return std::min(kLongestPause, std::chrono::floor<Millis>(ready_at_ - now));
+}
+
+void Pacer::adjust(double seconds, std::size_t tables, double share) {
+    const auto usual = std::clamp(tables, kFewTables, kManyTables);
+    const double missing = static_cast<double>(usual) - static_cast<double>(tables);
+    // What nobody makes use of says nothing.
+    if (missing < 0) rate_ = std::min(rate_, 2 * written_ / share);
+    rate_ = std::clamp(rate_ * std::exp2(missing * seconds / kDoubling), kSlowest, kUnlimited);
+}
+
+}  // namespace kvstore
