@@ -14,15 +14,16 @@ constexpr std::size_t kManyTables = 6;
 constexpr double kDoubling = 40;  // seconds
 // How long what was written counts.
 constexpr double kRemembered = 2;  // seconds
-// What a second without a question counts at most.
-constexpr double kLongestGap = 1;  // seconds
+// What a time without a question counts at most: it was a rest, whatever there are tables of now.
+constexpr double kLongestRest = 60;  // seconds
+constexpr double kLongestStress = 1;
 
 using Seconds = std::chrono::duration<double>;
 
 }  // namespace
 
 Pacer::Millis Pacer::pause(Time now, std::size_t bytes, std::size_t tables) {
-    const double passed = std::min(kLongestGap, Seconds(now - asked_).count());
+    const double passed = std::min(kLongestRest, Seconds(now - asked_).count());
     asked_ = now;
     written_ =
         written_ * std::exp(-passed / kRemembered) + static_cast<double>(bytes) / kRemembered;
@@ -40,7 +41,10 @@ void Pacer::adjust(double seconds, std::size_t tables, double share) {
     const auto usual = std::clamp(tables, kFewTables, kManyTables);
     const double missing = static_cast<double>(usual) - static_cast<double>(tables);
     // What nobody makes use of says nothing.
-    if (missing < 0) rate_ = std::min(rate_, 2 * written_ / share);
+    if (missing < 0) {
+        rate_ = std::min(rate_, 2 * written_ / share);
+        seconds = std::min(seconds, kLongestStress);
+    }
     rate_ = std::clamp(rate_ * std::exp2(missing * seconds / kDoubling), kSlowest, kUnlimited);
 }
 

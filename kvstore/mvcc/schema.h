@@ -34,6 +34,9 @@ inline constexpr char kLease = 'l';
 inline constexpr char kAttached = 'a';
 inline constexpr char kAuth = 'u';
 
+// A value of more bytes is large.
+inline constexpr std::size_t kMostInline = 1024;
+
 // i64: kFormat. Earlier versions of the program wrote none, or another.
 inline constexpr std::string_view kMetaFormat = "mformat";
 inline constexpr std::int64_t kFormat = 4;
@@ -44,9 +47,6 @@ inline constexpr std::string_view kMetaRevision = "mrevision";      // i64
 inline constexpr std::string_view kMetaCompacted = "mcompacted";  // i64: reads below it are refused
 inline constexpr std::string_view kMetaScrubbed =
     "mscrubbed";  // i64: everything below it is physically gone
-
-// A value of more bytes is large.
-inline constexpr std::size_t kMostInline = 1024;
 
 // i64: how many keys live.
 inline constexpr std::string_view kMetaKeys = "mkeys";

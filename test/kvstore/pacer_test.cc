@@ -93,6 +93,16 @@ TEST(Pacer, FindsTheRateThatCompactionKeepsUpWithAndNobodyWaitsForIt) {
     }
 }
 
+TEST(Pacer, IsFastAgainAfterARest) {
+    Pacer pacer;
+    Pacer::Time now{std::chrono::hours(1)};
+    Model slow{130e6, 20};
+    EXPECT_LT(run(pacer, slow, now, std::chrono::seconds(300)).bytes_a_second, 10e6);
+    now += std::chrono::seconds(60);
+    Model rested{130e6, 20};
+    EXPECT_GT(run(pacer, rested, now, std::chrono::seconds(1)).bytes_a_second, 40e6);
+}
+
 TEST(Pacer, WaitsWhereLevelDBWouldStop) {
     Pacer pacer;
     const Pacer::Time now{std::chrono::hours(1)};
