@@ -1,5 +1,9 @@
 // MvccStore::hash: what two members compare.
 
+#include <functional>
+#include <set>
+#include <string>
+
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "kvstore/errors.h"
@@ -50,7 +54,9 @@ class KeyHasher {
 
 base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
     TRY_VOID(check_revision(revision));
-    KeyHasher hasher(compacted_, revision > 0 ? revision : revision_);
+    const std::int64_t up_to = revision > 0 ? revision : revision_;
+    KeyHasher hasher(compacted_, up_to);
+    std::set<std::string, std::less<>> left_out;  // of what lies apart
     auto cursor = db_->cursor();
     std::string prefix;
     for (cursor->seek(std::string(1, schema::kVersion));
@@ -62,12 +68,20 @@ base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
         }
         const std::int64_t at = schema::version_revision(place);
         const std::string_view entry = cursor->value();
-        if (!hasher.counts(at, entry.empty())) continue;
-        const std::string key = schema::version_user_key(place);
-        if (entry.empty() || !RecordView::is_head(entry))
-            hasher.add(key, at, entry);
-        else
-            hasher.add(key, at, version(key, at));
+        const bool counts = hasher.counts(at, entry.empty());
+        if (entry.empty() || !RecordView::is_head(entry)) {
+            if (counts) hasher.add(schema::version_user_key(place), at, entry);
+        } else if (!counts && at <= up_to) {
+            left_out.insert(schema::large_key(schema::version_user_key(place), at));
+        }
+    }
+    // Large records are read in the order in which they lie.
+    for (cursor->seek(std::string(1, schema::kLarge));
+         cursor->valid() && cursor->key()[0] == schema::kLarge; cursor->next()) {
+        const std::string_view place = cursor->key();
+        const auto at = base::load_be<std::int64_t>(place.data() + 1);
+        if (at > up_to) break;
+        if (!left_out.contains(place)) hasher.add(place.substr(1 + sizeof at), at, cursor->value());
     }
     return hasher.value();
 }

@@ -297,6 +297,11 @@ TEST_F(MvccTest, LargeValuesLieInTheOrderOfRevisions) {
     while (store_->scrub(1)) {
     }
     EXPECT_EQ(places(schema::kLarge), "");
+    put("d", large);  // 10
+    const auto then = store_->hash(0);
+    put("d", large + "x");
+    EXPECT_EQ(store_->hash(10).value(), then.value());
+    EXPECT_NE(store_->hash(0).value(), then.value());
 }
 
 TEST_F(MvccTest, ADeleteAtTheCompactedRevisionIsStillInHistory) {
