@@ -56,7 +56,7 @@ base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
     TRY_VOID(check_revision(revision));
     const std::int64_t up_to = revision > 0 ? revision : revision_;
     KeyHasher hasher(compacted_, up_to);
-    std::set<std::string, std::less<>> left_out;  // of what lies apart
+    std::set<std::string, std::less<>> left_out;  // what lies apart, and is to be scrubbed
     auto cursor = db_->cursor();
     std::string prefix;
     for (cursor->seek(std::string(1, schema::kVersion));
@@ -79,9 +79,10 @@ base::Result<std::uint32_t> MvccStore::hash(std::int64_t revision) const {
     for (cursor->seek(std::string(1, schema::kLarge));
          cursor->valid() && cursor->key()[0] == schema::kLarge; cursor->next()) {
         const std::string_view place = cursor->key();
-        const auto at = base::load_be<std::int64_t>(place.data() + 1);
+        const std::int64_t at = schema::large_revision(place);
         if (at > up_to) break;
-        if (!left_out.contains(place)) hasher.add(place.substr(1 + sizeof at), at, cursor->value());
+        if (!left_out.contains(place))
+            hasher.add(schema::large_user_key(place), at, cursor->value());
     }
     return hasher.value();
 }

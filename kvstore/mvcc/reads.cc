@@ -168,8 +168,10 @@ base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request
     const std::int64_t limit = request.limit() > 0 ? request.limit() : INT64_MAX;
     std::int64_t count = 0;
     if (request.count_only() && (request.revision() <= 0 || request.revision() >= revision_)) {
-        visit_heads(request.key(), request.range_end(),
-                    [&](std::string_view, std::string_view) { return ++count, true; });
+        visit_heads(request.key(), request.range_end(), [&](std::string_view, std::string_view) {
+            ++count;
+            return true;
+        });
         response.set_count(count);
         return response;
     }

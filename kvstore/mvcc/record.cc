@@ -87,7 +87,7 @@ std::string RecordView::encode_head() const {
     RecordView head = *this;
     head.key = head.value = {};
     std::string out = head.encode();
-    if (apart) append_int_field(&out, kApartTag, 1);
+    append_int_field(&out, kApartTag, apart ? 1 : 0);
     return out;
 }
 

@@ -125,6 +125,14 @@ std::string version_user_key(std::string_view place) {
     return out;
 }
 
+std::int64_t large_revision(std::string_view place) {
+    return base::load_be<std::int64_t>(place.data() + 1);
+}
+
+std::string_view large_user_key(std::string_view place) {
+    return place.substr(1 + sizeof(std::int64_t));
+}
+
 std::optional<RevisionKey> parse_revision_key(std::string_view bytes) {
     if (bytes.size() != 17 || bytes[0] != kRevision) return std::nullopt;
     return RevisionKey{base::load_be<std::int64_t>(bytes.data() + 1),

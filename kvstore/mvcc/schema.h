@@ -84,6 +84,10 @@ std::int64_t version_revision(std::string_view place);
 std::string_view version_prefix_of(std::string_view place);
 std::string version_user_key(std::string_view place);
 
+// Of a large record's place: its revision, and the key (a view into it).
+std::int64_t large_revision(std::string_view place);
+std::string_view large_user_key(std::string_view place);
+
 struct RevisionKey {
     std::int64_t revision = 0;
     std::int64_t sub = 0;
