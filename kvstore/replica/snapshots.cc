@@ -162,8 +162,8 @@ void Replica::Impl::compact_to(Position durable) {
     for (const auto& [to, position] : streams)
         limit = std::min(limit, position.index);
     // A member that follows gets no snapshot while the log is less: that of a large database takes
-    // so long that another would be needed after it, and so on.
-    if (core->is_leader() && wal->bytes() < machine.snapshot_bytes())
+    // so long that another would be needed after it, and so on. Nor does it fill the leader's disk.
+    if (core->is_leader() && wal->bytes() < std::min(machine.snapshot_bytes(), env.disk->room()))
         for (const auto& [id, progress] : core->progress())
             if (id != options.id && progress.alive() && progress.has() >= core->log().base().index)
                 limit = std::min(limit, progress.has());

@@ -54,6 +54,8 @@ class Disk {
     virtual void submit(DiskBatch batch, base::UniqueFunction<void()> done) = 0;
     // `f` is told of trouble that stops writing (a full disk) and, with OK, of its end.
     virtual void on_trouble(base::UniqueFunction<void(base::Status)> f) = 0;
+    // How many bytes are free, about. Asks the file system, and blocks no longer than that.
+    virtual std::uint64_t room() const { return UINT64_MAX; }
 };
 
 }  // namespace raft

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <thread>
@@ -282,6 +283,12 @@ base::Result<std::vector<std::string>> PosixDisk::list() {
     ::closedir(dir);
     std::sort(out.begin(), out.end());
     return out;
+}
+
+std::uint64_t PosixDisk::room() const {
+    std::error_code failed;
+    const auto space = std::filesystem::space(impl_->directory, failed);
+    return failed ? 0 : space.available;
 }
 
 base::Result<std::string> PosixDisk::read(const std::string& name, std::uint64_t offset,

@@ -30,6 +30,8 @@ class PosixDisk final : public Disk {
                                    std::uint64_t length) override;
     void submit(DiskBatch batch, base::UniqueFunction<void()> done) override;
     void on_trouble(base::UniqueFunction<void(base::Status)> f) override;
+    // Nothing where the file system does not say.
+    std::uint64_t room() const override;
 
     struct Impl;
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <deque>
 #include <filesystem>
 #include <future>
@@ -49,10 +50,13 @@ class StallingDisk final : public raft::Disk {
     void on_trouble(base::UniqueFunction<void(base::Status)> f) override {
         disk_->on_trouble(std::move(f));
     }
+    std::uint64_t room() const override { return room_; }
+    void set_room(std::uint64_t bytes) { room_ = bytes; }
 
   private:
     std::unique_ptr<raft::Disk> disk_;
     bool stalled_ = false;
+    std::uint64_t room_ = UINT64_MAX;
     std::deque<base::UniqueFunction<void()>> held_;
 };
 
@@ -210,6 +214,20 @@ TEST_F(StallTest, ALeaderWhoseDiskStallsStepsDownAndAnotherTakesOver) {
             return ask(i, [&](Node& n) { return n.machine.list == all; });
         })) << "member "
             << i;
+}
+
+TEST_F(StallTest, ALeaderWithoutRoomKeepsNoLogForAMemberThatLags) {
+    const std::uint64_t leader = leader_other_than(0);
+    ASSERT_NE(leader, 0U);
+    ASSERT_TRUE(propose(leader, "before").get());
+    const std::uint64_t slow = leader % 3 + 1;
+    const auto log_begins = [](Node& n) { return n.replica->core().log().base().index; };
+    const auto had = ask(slow, [](Node& n) { return n.replica->core().log().last_index(); });
+    ask(leader, [](Node& n) { return n.disk->set_room(1000), true; });
+    ask(slow, [](Node& n) { return n.disk->stall(), true; });
+    for (int k = 0; k < 20000 && ask(leader, log_begins) <= had; ++k)
+        ASSERT_TRUE(propose(leader, std::string(20000, 'x')).get());
+    EXPECT_GT(ask(leader, log_begins), had);
 }
 
 // The log is kept for it as long as a snapshot would be more; here there is none.
