@@ -5,11 +5,11 @@
 #include <charconv>
 #include <list>
 
-#include "base/bytes.h"
 #include "base/random.h"
 #include "net/client_impl.h"
 #include "net/deadlines.h"
 #include "net/grpc.h"
+#include "net/message_inbox.h"
 
 namespace net {
 
@@ -53,21 +53,6 @@ base::Status status_of(const Headers& fields, int http_status) {
         code = static_cast<int>(base::Code::kUnknown);
     return base::Error(static_cast<base::Code>(code),
                        grpc_decode_message(fields.get("grpc-message")));
-}
-
-// Takes a framed message off the front; nullopt when it is not complete yet.
-base::Result<std::optional<std::string_view>> take_frame(std::string_view* bytes,
-                                                         std::size_t limit) {
-    if (bytes->size() < kGrpcPrefix) return std::optional<std::string_view>();
-    const auto size = static_cast<std::uint32_t>(base::load_be<std::int32_t>(bytes->data() + 1));
-    if (bytes->front() != 0) return base::unimplemented("the server compressed a message");
-    if (size > limit)
-        return base::Error(base::Code::kResourceExhausted,
-                           fmt::format("a message of {} bytes is over the limit", size));
-    if (bytes->size() - kGrpcPrefix < size) return std::optional<std::string_view>();
-    std::optional<std::string_view> message(bytes->substr(kGrpcPrefix, size));
-    bytes->remove_prefix(kGrpcPrefix + size);
-    return message;
 }
 
 // What unary calls and streams share: status from headers and trailers.
@@ -167,7 +152,7 @@ class StreamCall final : public Call {
 
     StreamCall(std::string p, Headers m, std::size_t limit, std::size_t queue_limit, Ready ready)
         : Call(std::move(p), std::move(m)),
-          limit_(limit),
+          inbox_(limit, [this](std::size_t bytes) { taken(bytes); }),
           queue_limit_(queue_limit),
           ready_(std::move(ready)) {}
 
@@ -202,26 +187,7 @@ class StreamCall final : public Call {
     }
     base::Task<std::optional<std::string>> read() {
         auto keep = shared_from_this();
-        for (;;) {
-            std::string_view rest = std::string_view(buffer_).substr(at_);
-            const std::size_t before = rest.size();
-            CO_TRY(auto message, take_frame(&rest, limit_));
-            if (message) {
-                std::optional<std::string> out(*message);
-                at_ += before - rest.size();
-                co_return out;
-            }
-            CO_TRY(auto piece, co_await inbox_.take());
-            if (!piece) {
-                if (at_ != buffer_.size())
-                    co_return base::internal_error("the stream ended inside a message");
-                co_return std::optional<std::string>();
-            }
-            taken(piece->size());
-            buffer_.erase(0, at_);
-            at_ = 0;
-            buffer_ += *piece;
-        }
+        co_return co_await inbox_.take();
     }
 
   private:
@@ -230,7 +196,7 @@ class StreamCall final : public Call {
         over_ = true;
         const base::Status final = final_status(status, std::move(trailers));
         if (final)
-            inbox_.end();
+            inbox_.finish();
         else
             inbox_.fail(final.error());
     }
@@ -241,10 +207,7 @@ class StreamCall final : public Call {
         ready(std::move(status));
     }
 
-    Inbox inbox_;
-    std::string buffer_;
-    std::size_t at_ = 0;
-    std::size_t limit_;
+    MessageInbox inbox_;
     std::size_t queue_limit_;
     Ready ready_;
     bool over_ = false;
