@@ -9,6 +9,11 @@ namespace kvstore {
 namespace {
 // What one watcher is given from history at a time.
 constexpr std::size_t kCatchUpEvents = 512;
+// So much of it is kept for others who miss the same, each at most 1 MiB and one revision.
+constexpr std::size_t kMissedKept = 8;
+// What pump() does at a time: of reading, which is the longest part, and of handing out.
+constexpr std::uint64_t kReadsAPump = 16;
+constexpr int kDeliveriesAPump = 2000;
 }  // namespace
 
 struct WatchHub::Watcher {
@@ -16,8 +21,11 @@ struct WatchHub::Watcher {
     Request request;
     schema::KeyInterval interval;
     WatchSink* sink = nullptr;
+    std::int64_t sink_number = 0;
+    Group* group = nullptr;
+    std::size_t place = 0;           // in its group
     std::int64_t next_revision = 0;  // the first that is not delivered
-    bool is_behind = false;          // it is in behind_
+    bool is_behind = false;          // it is in its sink's entry, too
 
     bool wants(const Event& event) const {
         return event.is_delete ? !request.no_delete : !request.no_put;
@@ -37,6 +45,9 @@ std::int64_t WatchHub::add(const Request& request, WatchSink* sink) {
     w.sink = sink;
     w.next_revision = request.start_revision > 0 ? request.start_revision : store_.revision() + 1;
     watchers_.emplace(w.id, std::move(watcher));
+    SinkEntry& entry = sinks_[sink];
+    if (++entry.watchers == 1) entry.number = next_sink_++;
+    w.sink_number = entry.number;
     index(w);
     if (w.next_revision <= store_.revision()) fall_behind(w);
     return w.id;
@@ -45,8 +56,11 @@ std::int64_t WatchHub::add(const Request& request, WatchSink* sink) {
 void WatchHub::remove(std::int64_t id) {
     auto it = watchers_.find(id);
     if (it == watchers_.end()) return;
-    unindex(*it->second);
-    behind_.erase(id);
+    Watcher& w = *it->second;
+    be_synced(w);
+    unindex(w);
+    const auto entry = sinks_.find(w.sink);
+    if (--entry->second.watchers == 0) sinks_.erase(entry);
     watchers_.erase(it);
 }
 
@@ -56,16 +70,23 @@ WatchHub::Interval WatchHub::interval_of(const Watcher& w) {
 
 void WatchHub::index(Watcher& w) {
     Group& group = w.interval.single ? by_key_[w.interval.begin] : by_interval_[interval_of(w)];
-    group.watchers[w.id] = &w;
+    w.place = group.watchers.size();
+    group.watchers.push_back(&w);
+    w.group = &group;
     if (w.request.previous) ++group.want_previous;
 }
 
 void WatchHub::unindex(Watcher& w) {
-    const auto leave = [&w](auto& groups, const auto& key) {
+    const auto leave = [this, &w](auto& groups, const auto& key) {
         const auto it = groups.find(key);
-        it->second.watchers.erase(w.id);
+        auto& watchers = it->second.watchers;
+        watchers[w.place] = watchers.back();
+        watchers[w.place]->place = w.place;
+        watchers.pop_back();
         if (w.request.previous) --it->second.want_previous;
-        if (it->second.watchers.empty()) groups.erase(it);
+        if (!watchers.empty()) return;
+        std::erase_if(missed_, [&](const Missed& m) { return m.group == &it->second; });
+        groups.erase(it);
     };
     if (w.interval.single)
         leave(by_key_, w.interval.begin);
@@ -74,8 +95,17 @@ void WatchHub::unindex(Watcher& w) {
 }
 
 void WatchHub::fall_behind(Watcher& w) {
-    behind_[w.id] = &w;
-    w.is_behind = true;
+    if (std::exchange(w.is_behind, true)) return;
+    behind_[w.sink_number][w.id] = &w;
+    ++behind_count_;
+}
+
+void WatchHub::be_synced(Watcher& w) {
+    if (!std::exchange(w.is_behind, false)) return;
+    const auto entry = behind_.find(w.sink_number);
+    entry->second.erase(w.id);
+    if (entry->second.empty()) behind_.erase(entry);
+    if (--behind_count_ == 0) missed_.clear();
 }
 
 void WatchHub::offer(Group& group, const RevisionEventsPtr& owner, const Event& event) {
@@ -87,51 +117,39 @@ void WatchHub::offer(Group& group, const RevisionEventsPtr& owner, const Event& 
         event.previous = store_.version(event.key, event.replaced);
 }
 
-// What the watchers of a group are handed of its batch: one for all who want all of it, and one for
-// each who wants less.
-class WatchHub::GroupBatches {
-  public:
-    GroupBatches(WatchBatch batch, std::int64_t last) {
-        batch.revision = last;
-        all_ = std::make_shared<const WatchBatch>(std::move(batch));
+// What of a batch a watcher is handed: all of it, as most are, or what it wants. Null: nothing.
+WatchBatchPtr WatchHub::part_of(const WatchBatchPtr& batch, const Watcher& w) {
+    if (batch->events.empty()) return nullptr;
+    if (w.wants_all() && w.next_revision <= batch->owners.front()->revision) return batch;
+    auto some = std::make_shared<WatchBatch>();
+    some->revision = batch->revision;
+    auto owner = batch->owners.begin();
+    for (const Event* event : batch->events) {
+        // Owners come in the order of their events.
+        while (event < (*owner)->events.data() ||
+               event >= (*owner)->events.data() + (*owner)->events.size())
+            ++owner;
+        if (!w.wants(*event) || (*owner)->revision < w.next_revision) continue;
+        some->events.push_back(event);
+        if (some->owners.empty() || some->owners.back() != *owner) some->owners.push_back(*owner);
     }
-    std::int64_t first_revision() const { return all_->owners.front()->revision; }
-
-    // Null: nothing of it.
-    WatchBatchPtr of(const Watcher& w) const {
-        if (w.wants_all() && w.next_revision <= first_revision()) return all_;
-        auto some = std::make_shared<WatchBatch>();
-        some->revision = all_->revision;
-        auto owner = all_->owners.begin();
-        for (const Event* event : all_->events) {
-            // Owners come in the order of their events.
-            while (event < (*owner)->events.data() ||
-                   event >= (*owner)->events.data() + (*owner)->events.size())
-                ++owner;
-            if (!w.wants(*event) || (*owner)->revision < w.next_revision) continue;
-            some->events.push_back(event);
-            if (some->owners.empty() || some->owners.back() != *owner)
-                some->owners.push_back(*owner);
-        }
-        return some->events.empty() ? nullptr : some;
-    }
-
-  private:
-    WatchBatchPtr all_;
-};
+    return some->events.empty() ? nullptr : some;
+}
 
 void WatchHub::deliver(Group& group, std::int64_t last) {
-    const GroupBatches batches(std::exchange(group.batch, {}), last);
-    for (auto& [id, w] : group.watchers) {
+    group.batch.revision = last;
+    const WatchBatchPtr all = std::make_shared<const WatchBatch>(std::exchange(group.batch, {}));
+    const std::int64_t first = all->owners.front()->revision;
+    for (Watcher* w : group.watchers) {
         // One that waits for the future misses nothing.
         if (w->is_behind || w->next_revision > last) continue;
         // A sink that is not ready gets none of it, and reads it from history later.
         if (!w->sink->ready()) {
-            w->next_revision = std::max(w->next_revision, batches.first_revision());
+            w->next_revision = std::max(w->next_revision, first);
             fall_behind(*w);
             continue;
         }
-        const auto batch = batches.of(*w);
+        const auto batch = part_of(all, *w);
         if (!batch) continue;
         w->next_revision = last + 1;
         w->sink->deliver(w->request.tag, batch);
@@ -156,6 +174,38 @@ void WatchHub::notify(const std::vector<RevisionEventsPtr>& batch) {
         deliver(*group, last);
 }
 
+WatchHub::Missed WatchHub::read_history(const Watcher& w) {
+    ++history_reads_;
+    Missed out;
+    out.group = w.group;
+    out.from = w.next_revision;
+    out.previous = w.group->want_previous > 0;
+    MvccStore::HistoryRequest request;
+    request.from = w.next_revision;
+    request.to = store_.revision();
+    request.max_events = kCatchUpEvents;
+    request.with_previous = out.previous;
+    request.want = [&w](std::string_view key) { return w.interval.contains(key); };
+    auto batch = std::make_shared<WatchBatch>();
+    for (auto& revision : store_.history(request, &out.next)) {
+        batch->owners.push_back(std::make_shared<const RevisionEvents>(std::move(revision)));
+        for (const auto& event : batch->owners.back()->events)
+            batch->events.push_back(&event);
+    }
+    batch->revision = out.next - 1;
+    out.batch = std::move(batch);
+    return out;
+}
+
+const WatchHub::Missed& WatchHub::missed_by(const Watcher& w) {
+    for (const Missed& m : missed_)
+        if (m.group == w.group && m.from == w.next_revision && (m.previous || !w.request.previous))
+            return m;
+    if (missed_.size() == kMissedKept) missed_.pop_front();
+    return missed_.emplace_back(read_history(w));
+}
+
+// True: there is more.
 bool WatchHub::catch_up(Watcher& w) {
     if (w.next_revision < store_.compacted_revision()) {
         WatchSink* sink = w.sink;
@@ -165,47 +215,42 @@ bool WatchHub::catch_up(Watcher& w) {
         return false;
     }
     if (w.next_revision > store_.revision()) {
-        behind_.erase(w.id);
-        w.is_behind = false;
+        be_synced(w);
         return false;
     }
-    MvccStore::HistoryRequest request;
-    request.from = w.next_revision;
-    request.to = store_.revision();
-    request.max_events = kCatchUpEvents;
-    request.with_previous = w.request.previous;
-    request.want = [&w](std::string_view key) { return w.interval.contains(key); };
-    std::int64_t next = 0;
-    auto missed = store_.history(request, &next);
-    auto out = std::make_shared<WatchBatch>();
-    for (auto& revision : missed) {
-        auto owner = std::make_shared<const RevisionEvents>(std::move(revision));
-        const std::size_t before = out->events.size();
-        for (const auto& event : owner->events)
-            if (w.wants(event)) out->events.push_back(&event);
-        if (out->events.size() > before) out->owners.push_back(std::move(owner));
-    }
-    out->revision = next - 1;
-    w.next_revision = next;
-    const bool more = next <= store_.revision();
-    if (!more) {
-        behind_.erase(w.id);
-        w.is_behind = false;
-    }
-    if (!out->events.empty()) w.sink->deliver(w.request.tag, out);
+    const Missed& missed = missed_by(w);
+    const WatchBatchPtr batch = part_of(missed.batch, w);
+    w.next_revision = missed.next;
+    const bool more = missed.next <= store_.revision();
+    if (!more) be_synced(w);
+    if (batch) w.sink->deliver(w.request.tag, batch);
     return more;
 }
 
 bool WatchHub::pump() {
+    const std::uint64_t reads = history_reads_ + kReadsAPump;
+    int deliveries = 0;
     bool more = false;
-    // A delivery may add and remove watchers, so the walk goes by id.
-    std::int64_t id = -1;
-    for (;;) {
-        auto it = behind_.upper_bound(id);
-        if (it == behind_.end()) return more;
-        id = it->first;
-        if (it->second->sink->ready()) more |= catch_up(*it->second);
+    // A sink each, beginning behind the one at which the last slice ended. Watchers leave the
+    // entries on the way, so the walk goes by numbers.
+    for (std::size_t left = behind_.size(); left > 0 && !behind_.empty(); --left) {
+        auto entry = behind_.upper_bound(pumped_);
+        if (entry == behind_.end()) entry = behind_.begin();
+        pumped_ = entry->first;
+        std::int64_t id = -1;
+        while ((entry = behind_.find(pumped_)) != behind_.end()) {
+            const auto next = entry->second.upper_bound(id);
+            if (next == entry->second.end() || !next->second->sink->ready()) break;
+            if (history_reads_ >= reads || deliveries++ >= kDeliveriesAPump) return true;
+            id = next->first;
+            more |= catch_up(*next->second);
+        }
     }
+    // A single revision may be large.
+    if (!more)
+        std::erase_if(missed_,
+                      [](const Missed& m) { return m.batch->events.size() > 2 * kCatchUpEvents; });
+    return more;
 }
 
 bool WatchHub::watches(const schema::KeyInterval& keys) const {
@@ -219,11 +264,12 @@ void WatchHub::reset(std::int64_t previous_revision, const schema::KeyInterval& 
         if (!w->is_behind) w->next_revision = std::max(w->next_revision, previous_revision + 1);
         if (w->next_revision <= store_.revision()) fall_behind(*w);
     }
+    missed_.clear();
 }
 
 bool WatchHub::synced(std::int64_t watcher) const {
     auto it = watchers_.find(watcher);
-    return it != watchers_.end() && !behind_.contains(watcher);
+    return it != watchers_.end() && !it->second->is_behind;
 }
 
 }  // namespace kvstore

@@ -5,9 +5,13 @@
 // here: what it missed is read again from history once it is ready (or the watch is cancelled, if
 // that was compacted meanwhile). So memory per watcher is bounded however slow it is. Source: etcd
 // v3 watch guarantees (ordered, unique, reliable, atomic, resumable, bookmarkable).
+//
+// Watchers of the same keys who miss the same share what is read for them: thousands that fell
+// behind together cost one read.
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -67,7 +71,8 @@ class WatchHub {
 
     // Call with what was applied, in order, once a batch of the log is in the store.
     void notify(const std::vector<RevisionEventsPtr>& batch);
-    // Brings watchers that are behind further; true while one could go on at once.
+    // Brings watchers that are behind further, in a slice that does not hold the loop up; true
+    // while one could go on at once.
     bool pump();
 
     // The state was replaced (a snapshot was installed), which stood at `previous_revision`:
@@ -82,7 +87,9 @@ class WatchHub {
     // True when the watcher was handed everything up to the store's revision.
     bool synced(std::int64_t watcher) const;
     std::size_t size() const { return watchers_.size(); }
-    std::size_t behind() const { return behind_.size(); }
+    std::size_t behind() const { return behind_count_; }
+    // So often was history read since the start.
+    std::uint64_t history_reads() const { return history_reads_; }
 
   private:
     struct Watcher;
@@ -93,17 +100,32 @@ class WatchHub {
     };
     // All watchers of the same keys: what one is handed, all are.
     struct Group {
-        std::map<std::int64_t, Watcher*> watchers;
+        std::vector<Watcher*> watchers;
         std::size_t want_previous = 0;  // so many of them
         WatchBatch batch;               // being filled by notify()
     };
-    class GroupBatches;
+    struct SinkEntry {
+        std::int64_t number = 0;  // in the order of their coming
+        std::size_t watchers = 0;
+    };
+    // What was read from history for a group.
+    struct Missed {
+        const Group* group = nullptr;
+        std::int64_t from = 0;
+        std::int64_t next = 0;
+        bool previous = false;
+        WatchBatchPtr batch;
+    };
 
     static Interval interval_of(const Watcher& watcher);
     void offer(Group& group, const RevisionEventsPtr& owner, const Event& event);
     void deliver(Group& group, std::int64_t last);
     void fall_behind(Watcher& watcher);
+    void be_synced(Watcher& watcher);
     bool catch_up(Watcher& watcher);
+    static WatchBatchPtr part_of(const WatchBatchPtr& batch, const Watcher& watcher);
+    const Missed& missed_by(const Watcher& watcher);
+    Missed read_history(const Watcher& watcher);
     void index(Watcher& watcher);
     void unindex(Watcher& watcher);
 
@@ -112,7 +134,14 @@ class WatchHub {
     std::map<std::int64_t, std::unique_ptr<Watcher>> watchers_;
     std::map<std::string, Group, std::less<>> by_key_;
     std::map<Interval, Group> by_interval_;
-    std::map<std::int64_t, Watcher*> behind_;
+    std::map<const WatchSink*, SinkEntry> sinks_;
+    std::int64_t next_sink_ = 0;
+    // Those of each sink, by its number: addresses would make two runs differ.
+    std::map<std::int64_t, std::map<std::int64_t, Watcher*>> behind_;
+    std::size_t behind_count_ = 0;
+    std::deque<Missed> missed_;  // newest last; empty when nobody is behind
+    std::uint64_t history_reads_ = 0;
+    std::int64_t pumped_ = -1;     // the sink at which pump() left off
     std::vector<Group*> offered_;  // during notify: those with events in their batch
 };
 

@@ -263,14 +263,18 @@ base::Status MvccStore::check_branch(const pb::TxnRequest& request) const {
 std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,
                                                std::int64_t* next) const {
     std::vector<RevisionEvents> out;
-    std::size_t gathered = 0;
+    std::size_t events = 0;
+    std::size_t bytes = 0;
+    std::size_t changes = 0;
+    std::int64_t revision = 0;  // of the change before
     auto cursor = db_->cursor();
     cursor->seek(schema::revision_key(request.from));
     for (; cursor->valid(); cursor->next()) {
         const auto at = schema::parse_revision_key(cursor->key());
         if (!at || at->revision > request.to) break;
-        const bool new_revision = out.empty() || out.back().revision != at->revision;
-        if (new_revision && gathered >= request.max_events) {
+        const bool new_revision = revision != at->revision;
+        if (new_revision && (events >= request.max_events || bytes >= request.max_bytes ||
+                             changes >= request.max_changes)) {
             *next = at->revision;
             return out;
         }
@@ -278,6 +282,8 @@ std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,
             *next = at->revision + 1;
             return out;
         }
+        revision = at->revision;
+        ++changes;
         const auto change = schema::parse_change(cursor->value());
         CHECK(change.has_value(), "what happened at revision {} cannot be read", at->revision);
         if (request.want && !request.want(change->key)) continue;
@@ -295,9 +301,10 @@ std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,
         event.replaced = change->replaced;
         if (request.with_previous && event.replaced != 0 && at->revision - 1 >= compacted_)
             event.previous = version(event.key, event.replaced);
-        if (new_revision) out.push_back({at->revision, {}});
+        ++events;
+        bytes += event.key.size() + event.record.size() + event.previous.size();
+        if (out.empty() || out.back().revision != revision) out.push_back({revision, {}});
         out.back().events.push_back(std::move(event));
-        ++gathered;
     }
     *next = request.to + 1;
     return out;

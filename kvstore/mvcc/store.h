@@ -108,13 +108,15 @@ class MvccStore {
     std::vector<std::int64_t> leases() const;
 
     // History for watchers: the changes of revisions from `from` (not below the compacted revision)
-    // up to `to`, whole revisions, oldest first, until `max_events` are gathered. `want(key)`
+    // up to `to`, whole revisions, oldest first, until one of the limits is reached. `want(key)`
     // chooses. `previous` is filled when asked. `next` becomes the revision to go on from (`to`+1
     // at the end).
     struct HistoryRequest {
         std::int64_t from = 0;
         std::int64_t to = 0;
-        std::size_t max_events = 1000;
+        std::size_t max_events = 1000;     // gathered
+        std::size_t max_bytes = 1 << 20;   // of these
+        std::size_t max_changes = 10'000;  // looked at
         bool with_previous = false;
         std::function<bool(std::string_view key)> want;
     };

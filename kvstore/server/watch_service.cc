@@ -1,7 +1,7 @@
 // etcdserverpb.Watch: any number of watches on one stream.
 
 #include <boost/asio/co_spawn.hpp>
-#include <set>
+#include <unordered_map>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -376,7 +376,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
     base::Timer leader_check_;
     base::Timer progress_;
     base::Millis leaderless_{0};
-    std::map<std::int64_t, Watch> watches_;
+    std::unordered_map<std::int64_t, Watch> watches_;
     std::string buffer_;  // answers of this turn of the loop
     bool flush_posted_ = false;
     std::string header_;
