@@ -4,7 +4,7 @@
 //
 //   etcd_load fill   --endpoint 127.0.0.1:2379 --keys 1000000 --value-bytes 256 [--prefix k/]
 //   etcd_load read   --endpoint 127.0.0.1:2379 --keys 1000000 --reads 1000 [--prefix k/]
-//   etcd_load watch  --endpoint 127.0.0.1:2379 --watchers 10000 --puts 50 [--connections 20]
+//   etcd_load watch  --endpoint 127.0.0.1:2379 --watchers 10000 --puts 50 [--in-flight 10]
 //   etcd_load floors DIRECTORY
 //   etcd_load first-write --endpoint 127.0.0.1:2379 --endpoint 127.0.0.1:22379
 
@@ -12,6 +12,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <iostream>
 
 #include "base/random.h"
@@ -38,6 +39,7 @@ struct Options {
     int reads = 1000;
     int watchers = 1000;
     int puts = 50;
+    int in_flight = 1;
     int connections = 20;
 };
 
@@ -178,8 +180,8 @@ base::Awaitable<void> read(base::Loop& loop, const Options* options) {
 // --- watch
 
 struct Counts {
-    int created = 0;
-    std::int64_t events = 0;
+    std::atomic<int> created{0};
+    std::atomic<std::int64_t> events{0};
 };
 
 bool skip_varint(std::string_view* in, std::uint64_t* value) {
@@ -210,48 +212,65 @@ void count(std::string_view message, Counts* counts) {
     }
 }
 
-base::Awaitable<void> read_stream(std::shared_ptr<net::GrpcClientStream> stream,
-                                  std::shared_ptr<Counts> counts) {
-    for (;;) {
-        auto message = co_await stream->read();
-        if (!message || !*message) co_return;
-        count(**message, counts.get());
-    }
-}
-
-base::Awaitable<void> watch(base::Loop& loop, const Options* options) {
-    auto counts = std::make_shared<Counts>();
-    std::vector<Channel> channels;
-    std::vector<std::shared_ptr<net::GrpcClientStream>> streams;
-    base::TaskGroup readers(loop);
+// Opens a watch stream, puts `watches` of them on it and counts what comes.
+base::Awaitable<void> watch_stream(Channel channel, int watches, Counts* counts) {
+    auto opened = co_await channel->open("/etcdserverpb.Watch/Watch", kDeadline);
+    if (!opened) give_up(opened.error().message);
+    auto stream = *opened;
     pb::WatchRequest create;
     create.mutable_create_request()->set_key("watched/");
     create.mutable_create_request()->set_range_end("watched0");
     const std::string bytes = create.SerializeAsString();
-    for (int i = 0; i < options->connections; ++i) {
-        channels.push_back(channel_to(loop, options->endpoints[0]));
-        auto opened = co_await channels.back()->open("/etcdserverpb.Watch/Watch", kDeadline);
-        if (!opened) give_up(opened.error().message);
-        streams.push_back(*opened);
-        readers.spawn("reader", read_stream(streams.back(), counts));
+    for (int i = 0; i < watches; ++i)
+        if (auto sent = stream->write(bytes); !sent) give_up(sent.error().message);
+    for (;;) {
+        auto message = co_await stream->read();
+        if (!message || !*message) give_up("a watch stream has ended");
+        count(**message, counts);
     }
-    for (int i = 0; i < options->watchers; ++i)
-        if (auto sent = streams[static_cast<std::size_t>(i) % streams.size()]->write(bytes); !sent)
-            give_up(sent.error().message);
-    std::function<bool()> created = [&] { return counts->created == options->watchers; };
+}
+
+base::Awaitable<void> put_watched(Channel channel, std::shared_ptr<int> next,
+                                  const Options* options) {
+    pb::PutRequest put;
+    put.set_value(std::string(options->value_bytes, 'v'));
+    while (*next < options->puts) {
+        put.set_key("watched/" + std::to_string((*next)++));
+        auto answer =
+            co_await channel->call("/etcdserverpb.KV/Put", put.SerializeAsString(), kDeadline);
+        if (!answer) give_up(answer.error().message);
+    }
+}
+
+base::Awaitable<void> watch(base::Loop& loop, const Options* options) {
+    Counts counts;
+    base::TaskGroup tasks(loop);
+    // Streams are read by another thread, too: one alone would be what is measured.
+    base::Loop other("load-2");
+    base::TaskGroup other_tasks(other);
+    other.start();
+    for (int i = 0; i < options->connections; ++i) {
+        const int watches = options->watchers / options->connections +
+                            (i < options->watchers % options->connections);
+        auto begin = [&, watches](base::Loop& home, base::TaskGroup& group) {
+            group.spawn("stream",
+                        watch_stream(channel_to(home, options->endpoints[0]), watches, &counts));
+        };
+        if (i % 2 == 0)
+            begin(loop, tasks);
+        else
+            other.run_and_wait([&] { begin(other, other_tasks); });
+    }
+    std::function<bool()> created = [&] { return counts.created == options->watchers; };
     co_await until(std::move(created), "creating the watches");
 
     const std::int64_t expected = std::int64_t{options->watchers} * options->puts;
     const auto begin = std::chrono::steady_clock::now();
-    pb::PutRequest put;
-    put.set_value(std::string(options->value_bytes, 'v'));
-    for (int i = 0; i < options->puts; ++i) {
-        put.set_key("watched/" + std::to_string(i));
-        auto answer =
-            co_await channels[0]->call("/etcdserverpb.KV/Put", put.SerializeAsString(), kDeadline);
-        if (!answer) give_up(answer.error().message);
-    }
-    std::function<bool()> delivered = [&] { return counts->events >= expected; };
+    auto writer = channel_to(loop, options->endpoints[0]);
+    auto next = std::make_shared<int>(0);
+    for (int i = 0; i < options->in_flight; ++i)
+        tasks.spawn("put", put_watched(writer, next, options));
+    std::function<bool()> delivered = [&] { return counts.events >= expected; };
     co_await until(std::move(delivered), "delivering the events");
     finish(fmt::format("{{\"events_per_second\":{:.0f}}}",
                        static_cast<double>(expected) / seconds_since(begin)));
@@ -307,6 +326,8 @@ int main(int argc, char** argv) {
     auto* watch_command = add("watch", "delivers events to watchers");
     watch_command->add_option("--watchers", options.watchers);
     watch_command->add_option("--puts", options.puts);
+    watch_command->add_option("--in-flight", options.in_flight, "puts at a time")
+        ->check(CLI::PositiveNumber);
     watch_command->add_option("--connections", options.connections)->check(CLI::PositiveNumber);
     auto* first_command = add("first-write", "waits for the first write that is acknowledged");
     auto* floors_command = app.add_subcommand("floors", "what a put alone waits for");

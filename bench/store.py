@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -58,14 +59,16 @@ RANGE = frame(data(1, b"r/") + data(2, b"r0"))
 
 
 def h2load(url, path, body, streams, requests):
-    """Requests per second and the 99th percentile in ms; one gRPC frame as the body of each request."""
+    """Requests per second and the 99th percentile in ms; one gRPC frame as the body of each request, or none: GET."""
     with tempfile.NamedTemporaryFile() as f, tempfile.TemporaryDirectory() as logs:
-        f.write(body)
-        f.flush()
+        request = []
+        if body:
+            f.write(body)
+            f.flush()
+            request = ["-d", f.name, "-H", "content-type: application/grpc", "-H", "te: trailers"]
         clients = max(1, min(10, streams))
-        out = subprocess.run(["h2load", "-n", str(requests), "-c", str(clients), "-m", str(max(1, streams // clients)), "-d", f.name, "--log-file", logs + "/log",
-                              "-w", "24", "-W", "24", "-H", "content-type: application/grpc", "-H", "te: trailers", url + path],
-                             capture_output=True, text=True, timeout=600).stdout
+        out = subprocess.run(["h2load", "-n", str(requests), "-c", str(clients), "-m", str(max(1, streams // clients)), "--log-file", logs + "/log",
+                              "-w", "24", "-W", "24", *request, url + path], capture_output=True, text=True, timeout=600).stdout
         with open(logs + "/log") as log:
             micros = sorted(int(line.split("\t")[2]) for line in log)
     done = re.search(r"finished in [\d.]+\w+, ([\d.]+) req/s", out)
@@ -95,6 +98,11 @@ def resident_mb(pid):
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
     return 0
+
+
+def cpu_seconds(pid):
+    user, system = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def seconds_until_it_answers(url, began):
@@ -237,10 +245,32 @@ def gets(system, options):
     yield "serializable gets/s, 1000 streams", h2load(url, "/etcdserverpb.KV/Range", SERIALIZABLE, 1000, int(100000 * options.scale))[0], True
 
 
+def files_a_second(root, size, requests):
+    """What HTTP/2 allows: nghttp2's own server sends a file to h2load."""
+    directory = pathlib.Path(root) / "files"
+    directory.mkdir()
+    (directory / "file").write_bytes(b"v" * size)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with subprocess.Popen(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", directory, str(port)], stdout=subprocess.DEVNULL) as server:
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+                time.sleep(0.01)
+            return h2load(f"http://127.0.0.1:{port}", "/file", None, 10, requests)[0]
+        finally:
+            server.kill()
+
+
 def ranges(system, options):
     url = system.urls[system.leader_index()]
+    pid = system.pid(system.leader_index())
     etcd_load("fill", [url], "--keys", 10000, "--value-bytes", 1024, "--prefix", "r/")
-    yield "ranges/s of 10,000 keys x 1 KB, 10 streams", h2load(url, "/etcdserverpb.KV/Range", RANGE, 10, max(20, int(100 * options.scale)))[0], True
+    requests = max(20, int(300 * options.scale))
+    before = cpu_seconds(pid)
+    yield "ranges/s of 10,000 keys x 1 KB, 10 streams", h2load(url, "/etcdserverpb.KV/Range", RANGE, 10, requests)[0], True
+    yield "  the leader's CPU ms a range", (cpu_seconds(pid) - before) * 1000 / requests, False
+    yield "  the ceiling: nghttpd's files/s of that size", files_a_second(system.root, 10000 * 1050, requests), True
 
 
 def memory(system, options):
@@ -251,18 +281,22 @@ def memory(system, options):
 
 def watch(system, options):
     leader = system.leader_index()
-    before = resident_mb(system.pid(leader))
-    peak = [before]
-    load = subprocess.Popen([ETCD_LOAD, "watch", "--endpoint", system.urls[leader].removeprefix("http://"), "--watchers", "10000",
-                             "--puts", str(max(5, int(60 * options.scale)))], stdout=subprocess.PIPE, text=True)
     pid = system.pid(leader)
-    while load.poll() is None:
-        peak.append(resident_mb(pid))
-        time.sleep(0.02)
-    if load.returncode != 0:
-        sys.exit("etcd_load watch failed")
-    yield "events/s to 10,000 watchers", json.loads(load.stdout.read())["events_per_second"], True
-    yield "  resident MB more at its peak", max(peak) - before, False
+    memory = peak = resident_mb(pid)
+    watchers = 10000
+    for puts, in_flight in ((max(30, int(200 * options.scale)), 1), (max(100, int(800 * options.scale)), 64)):
+        cpu = cpu_seconds(pid)
+        load = subprocess.Popen([ETCD_LOAD, "watch", "--endpoint", system.urls[leader].removeprefix("http://"), "--watchers", str(watchers),
+                                 "--puts", str(puts), "--in-flight", str(in_flight)], stdout=subprocess.PIPE, text=True)
+        while load.poll() is None:
+            peak = max(peak, resident_mb(pid))
+            time.sleep(0.02)
+        if load.returncode != 0:
+            sys.exit("etcd_load watch failed")
+        how = "one put after the other" if in_flight == 1 else f"{in_flight} puts in flight"
+        yield f"events/s to {watchers:,} watchers, {how}", json.loads(load.stdout.read())["events_per_second"], True
+        yield "  the leader's CPU s a million", (cpu_seconds(pid) - cpu) * 1e6 / (watchers * puts), False
+    yield "  resident MB more at its peak", peak - memory, False
 
 
 def failover(system, options):
