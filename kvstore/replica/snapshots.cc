@@ -159,14 +159,18 @@ void Replica::Impl::compact_to(Position durable) {
         const std::uint64_t keep = std::min(options.keep_entries, limit.value());
         limit = limit - keep;
     }
-    for (const auto& [to, position] : streams)
-        limit = std::min(limit, position.index);
-    // A member that follows gets no snapshot while the log is less: that of a large database takes
-    // so long that another would be needed after it, and so on. Nor does it fill the leader's disk.
-    if (core->is_leader() && wal->bytes() < std::min(machine.snapshot_bytes(), env.disk->room()))
-        for (const auto& [id, progress] : core->progress())
-            if (id != options.id && progress.alive() && progress.has() >= core->log().base().index)
-                limit = std::min(limit, progress.has());
+    // What is kept for others must not fill the leader's disk.
+    if (wal->bytes() < env.disk->room()) {
+        for (const auto& [to, position] : streams)
+            limit = std::min(limit, position.index);
+        // A member that follows gets no snapshot while the log is less: that of a large database
+        // takes so long that another would be needed after it, and so on.
+        if (core->is_leader() && wal->bytes() < machine.snapshot_bytes())
+            for (const auto& [id, progress] : core->progress())
+                if (id != options.id && progress.alive() &&
+                    progress.has() >= core->log().base().index)
+                    limit = std::min(limit, progress.has());
+    }
     if (limit <= core->log().base().index) return;
     const raft::Index base = wal->compact(limit, core->log());
     core->compact(base);

@@ -60,6 +60,23 @@ class StallingDisk final : public raft::Disk {
     std::deque<base::UniqueFunction<void()>> held_;
 };
 
+// Goes on for as long as somebody reads it.
+class EndlessSnapshot final : public SnapshotReader {
+  public:
+    explicit EndlessSnapshot(raft::Position position) : position_(position) {}
+    raft::Position position() const override { return position_; }
+    base::Result<std::string> next(std::size_t) override { return std::string("more"); }
+
+  private:
+    raft::Position position_;
+};
+class SnapshotSink final : public SnapshotWriter {
+  public:
+    base::Status write(std::string_view) override { return {}; }
+    base::Status seal() override { return {}; }
+    base::Status finish() override { return base::unimplemented("it never ends"); }
+};
+
 class ListMachine final : public StateMachine {
   public:
     std::vector<std::string> list;
@@ -73,11 +90,11 @@ class ListMachine final : public StateMachine {
         done(position_);
     }
     base::Result<std::unique_ptr<SnapshotReader>> open_snapshot() override {
-        return base::unimplemented("no snapshots here");
+        return std::make_unique<EndlessSnapshot>(position_);
     }
     std::uint64_t snapshot_bytes() const override { return 1U << 30U; }
     base::Result<std::unique_ptr<SnapshotWriter>> begin_install(raft::Position) override {
-        return base::unimplemented("no snapshots here");
+        return std::make_unique<SnapshotSink>();
     }
 
   private:
@@ -228,6 +245,17 @@ TEST_F(StallTest, ALeaderWithoutRoomKeepsNoLogForAMemberThatLags) {
     for (int k = 0; k < 20000 && ask(leader, log_begins) <= had; ++k)
         ASSERT_TRUE(propose(leader, std::string(20000, 'x')).get());
     EXPECT_GT(ask(leader, log_begins), had);
+
+    // Nor for what comes behind a snapshot that is on its way.
+    ask(slow, [](Node& n) { return n.disk->go_on(), true; });
+    ASSERT_TRUE(eventually([&] {
+        return ask(leader, [](Node& n) { return n.replica->core().counters().snapshots_wanted; }) >
+               0;
+    }));
+    const auto sent = ask(leader, [](Node& n) { return n.replica->core().log().last_index(); });
+    for (int k = 0; k < 2000 && ask(leader, log_begins) <= sent; ++k)
+        ASSERT_TRUE(propose(leader, std::string(20000, 'x')).get());
+    EXPECT_GT(ask(leader, log_begins), sent);
 }
 
 // The log is kept for it as long as a snapshot would be more; here there is none.
