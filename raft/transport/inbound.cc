@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "raft/transport/tcp_impl.h"
 
@@ -31,15 +32,17 @@ void Inbound::forget() {
     const auto it = owner_->talking.find(from_);
     const bool was_talking = it != owner_->talking.end() && it->second == self;
     if (was_talking) owner_->talking.erase(it);
-    if (streaming_ && owner_->handler != nullptr) owner_->handler->on_snapshot_aborted(from_);
-    streaming_ = false;
+    // Its snapshot may go on with another connection.
+    if (auto* stream = this->stream())
+        stream->patience.after(
+            owner_->options.snapshot_patience,
+            [owner = owner_.get(), from = from_] { owner->abandon_receiving(from); });
     // The member's process most likely ended: its leadership too.
     if (was_talking) owner_->report_unreachable(from_);
 }
 
 void Inbound::close() {
     patience_.cancel();
-    streaming_ = false;
     if (auto transport = std::move(transport_)) transport->abort();
     transport_.reset();
 }
@@ -86,12 +89,12 @@ base::Status Inbound::on_hello(std::string_view body) {
             fmt::format("it looks for member {:x}, this is {:x}", hello->to, owner_->options.id));
     greeted_ = true;
     from_ = hello->from;
-    snapshot_ = hello->snapshot;
+    stream_ = hello->stream;
     patience_.cancel();
     received_bytes_ = &base::metrics().counter("etcd_network_peer_received_bytes_total",
                                                "Bytes received from other members.",
                                                {{"From", fmt::format("{:x}", from_)}});
-    if (snapshot_) return {};
+    if (stream_ != 0) return {};
     // What it is about to tell us may be that it leads; what we then send it must not get lost.
     const auto link = owner_->links.find(from_);
     if (link != owner_->links.end()) link->second->hurry();
@@ -108,7 +111,7 @@ base::Status Inbound::on_frame(FrameKind kind, std::string_view body) {
         if (kind != FrameKind::kHello) return base::invalid_argument("no greeting");
         return on_hello(body);
     }
-    if (snapshot_) return on_snapshot_frame(kind, body);
+    if (stream_ != 0) return on_snapshot_frame(kind, body);
     if (kind != FrameKind::kMessage) return base::invalid_argument("unexpected frame");
     auto message = decode_message(body);
     if (!message) return base::invalid_argument("malformed message");
@@ -117,38 +120,78 @@ base::Status Inbound::on_frame(FrameKind kind, std::string_view body) {
     return {};
 }
 
+TcpPeers::Impl::Receiving* Inbound::stream() const {
+    const auto it = owner_->receiving.find(from_);
+    const bool ours = it != owner_->receiving.end() && it->second->id == stream_ &&
+                      it->second->on.lock().get() == this;
+    return ours ? it->second.get() : nullptr;
+}
+
+base::Status Inbound::on_snapshot_head(std::string_view body) {
+    auto head = decode_message(body);
+    if (!head || head->from != from_ || head->type != MessageType::kSnapshot)
+        return base::invalid_argument("malformed snapshot head");
+    const auto it = owner_->receiving.find(from_);
+    if (it != owner_->receiving.end()) {
+        Receiving& there = *it->second;
+        const auto other = there.on.lock();
+        if (there.id == stream_) {
+            // The sender knows before us that its connection is gone.
+            if (other) {
+                other->close();
+                owner_->inbound.erase(other);
+            }
+            there.on = weak_from_this();
+            there.patience.cancel();
+            tell_taken(there.chunks);
+            return {};
+        }
+        // An earlier stream of the same member is over, whatever of it is still under way.
+        if (other)
+            other->refuse_snapshot(base::cancelled("another snapshot took its place"));
+        else
+            owner_->abandon_receiving(from_);
+    }
+    if (const base::Status status = owner_->handler->on_snapshot_begin(*head); !status) {
+        answer_snapshot(status);
+        return {};
+    }
+    auto& stream = owner_->receiving[from_];
+    stream = std::make_unique<Receiving>(owner_->loop, stream_);
+    stream->on = weak_from_this();
+    tell_taken(0);
+    return {};
+}
+
 base::Status Inbound::on_snapshot_frame(FrameKind kind, std::string_view body) {
     PeerHandler* receiver = owner_->handler;
     if (receiver == nullptr) return base::unavailable("stopping");
-    if (kind == FrameKind::kSnapshotHead && !streaming_) {
-        auto head = decode_message(body);
-        if (!head || head->from != from_ || head->type != MessageType::kSnapshot)
-            return base::invalid_argument("malformed snapshot head");
-        // An earlier stream of the same member is over, whatever of it is still under way.
-        for (const auto& other : owner_->inbound)
-            if (other.get() != this && other->from_ == from_ && other->streaming_)
-                other->refuse_snapshot(base::cancelled("another snapshot took its place"));
-        const base::Status status = receiver->on_snapshot_begin(*head);
-        streaming_ = status.has_value();
-        if (!status) answer_snapshot(status);
-        return {};
-    }
-    if (!streaming_) return {};  // refused: what was under way already
+    Receiving* stream = this->stream();
+    if (kind == FrameKind::kSnapshotHead && stream == nullptr) return on_snapshot_head(body);
+    if (stream == nullptr) return {};  // refused: what was under way already
     if (kind == FrameKind::kSnapshotChunk) {
-        const base::Status status = receiver->on_snapshot_chunk(from_, body);
-        if (!status) refuse_snapshot(status);
+        if (const base::Status status = receiver->on_snapshot_chunk(from_, body); !status)
+            refuse_snapshot(status);
+        else
+            tell_taken(++stream->chunks);
         return {};
     }
     if (kind != FrameKind::kSnapshotEnd) return base::invalid_argument("unexpected frame");
-    streaming_ = false;
+    owner_->receiving.erase(from_);
     answer_snapshot(receiver->on_snapshot_end(from_));
     return {};
 }
 
 void Inbound::refuse_snapshot(const base::Status& status) {
-    streaming_ = false;
-    owner_->handler->on_snapshot_aborted(from_);
+    owner_->abandon_receiving(from_);
     answer_snapshot(status);
+}
+
+void Inbound::tell_taken(std::uint64_t chunks) {
+    std::string body;
+    base::append_le(&body, chunks);
+    append_frame(&out_, FrameKind::kSnapshotTaken, body);
+    if (transport_) transport_->want_flush();
 }
 
 void Inbound::answer_snapshot(const base::Status& status) {

@@ -103,7 +103,7 @@ void Link::send(Message message) {
 }
 
 void Link::fill(std::string* out) {
-    if (hello_due_) append_frame(out, FrameKind::kHello, owner_->hello(peer_, false));
+    if (hello_due_) append_frame(out, FrameKind::kHello, owner_->hello(peer_, 0));
     hello_due_ = false;
     const std::size_t start = out->size();
     while (!queue_.empty() && out->size() - start < net::Transport::kBurst) {

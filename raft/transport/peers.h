@@ -29,8 +29,8 @@ class PeerHandler {
     virtual void on_unreachable(NodeId peer) = 0;
 
     // A snapshot stream of `head.from`; one at a time: a new one ends the old, of which nothing is
-    // delivered any more. `head` is the kSnapshot message to step once the stream is complete. An
-    // error refuses or ends the stream.
+    // delivered any more. Its chunks come in order, each once. `head` is the kSnapshot message to
+    // step once the stream is complete. An error refuses or ends the stream.
     virtual base::Status on_snapshot_begin(const Message& head) = 0;
     virtual base::Status on_snapshot_chunk(NodeId from, std::string_view chunk) = 0;
     virtual base::Status on_snapshot_end(NodeId from) = 0;
@@ -52,8 +52,8 @@ class Peers {
     // To message.to. Never blocks; what a bounded queue cannot take is dropped, with an
     // on_unreachable() later.
     virtual void send(Message message) = 0;
-    // Streams a snapshot on a connection of its own. `done` once the receiver has all of it, or
-    // with what went wrong. At most one a peer.
+    // Streams a snapshot on a connection of its own, or more than one where they break. `done` once
+    // the receiver has all of it, or with what went wrong. At most one a peer.
     virtual void send_snapshot(Message head, ChunkSource chunks,
                                base::UniqueFunction<void(base::Status)> done) = 0;
 };

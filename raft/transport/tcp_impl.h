@@ -45,7 +45,9 @@ struct TcpPeers::Impl : std::enable_shared_from_this<TcpPeers::Impl> {
     std::shared_ptr<net::TlsContext> client_context(bool secure);
     void report_unreachable(NodeId peer);
     base::Result<net::Endpoint> endpoint(NodeId peer, std::size_t attempt, bool* secure) const;
-    std::string hello(NodeId to, bool snapshot) const;
+    std::string hello(NodeId to, std::uint64_t stream) const;
+    // The snapshot of `from` that is being received will not be complete.
+    void abandon_receiving(NodeId from);
 
     base::Loop& loop;
     TcpPeersOptions options;
@@ -60,6 +62,15 @@ struct TcpPeers::Impl : std::enable_shared_from_this<TcpPeers::Impl> {
     // The connection on which each member talks to us.
     std::map<NodeId, std::shared_ptr<Inbound>> talking;
     std::map<NodeId, std::shared_ptr<SnapshotSender>> snapshots;
+    // A snapshot on its way from a member: with or, for a while, without a connection.
+    struct Receiving {
+        Receiving(base::Loop& l, std::uint64_t i) : id(i), patience(l) {}
+        std::uint64_t id;
+        std::uint64_t chunks = 0;  // taken
+        std::weak_ptr<Inbound> on;
+        base::Timer patience;
+    };
+    std::map<NodeId, std::unique_ptr<Receiving>> receiving;
 };
 
 // The connection to one peer, for as long as it is a member.
@@ -121,9 +132,13 @@ class TcpPeers::Impl::Inbound final : public net::TransportOwner,
   private:
     base::Status on_frame(FrameKind kind, std::string_view body);
     base::Status on_hello(std::string_view body);
+    base::Status on_snapshot_head(std::string_view body);
     base::Status on_snapshot_frame(FrameKind kind, std::string_view body);
     void refuse_snapshot(const base::Status& status);
     void answer_snapshot(const base::Status& status);
+    void tell_taken(std::uint64_t chunks);
+    // The stream that this connection carries; null once it is over.
+    Receiving* stream() const;
     void end(std::string_view why);
     void forget();
 
@@ -133,8 +148,7 @@ class TcpPeers::Impl::Inbound final : public net::TransportOwner,
     base::Timer patience_;
     NodeId from_;
     bool greeted_ = false;
-    bool snapshot_ = false;
-    bool streaming_ = false;
+    std::uint64_t stream_ = 0;
     FrameReader reader_;
     std::string out_;
     base::Counter* received_bytes_ = nullptr;  // once it is known who it is
@@ -157,18 +171,35 @@ class TcpPeers::Impl::SnapshotSender final : public net::TransportOwner,
     void on_end(const base::Error& why) override;
 
   private:
+    void dial();
     void watch();
+    void be_patient();
+    void broken(const std::string& why);
+    base::Status on_taken(std::string_view body);
+    bool read_on();
+    bool may_send() const;
 
     std::shared_ptr<Impl> owner_;
     Message head_;
     ChunkSource chunks_;
     base::UniqueFunction<void(base::Status)> done_;
+    const std::uint64_t id_;
+    // Read, and not known to be taken; the first one's number, and that of the next to send.
+    std::deque<std::string> kept_;
+    std::size_t kept_bytes_ = 0;
+    std::uint64_t first_ = 0;
+    std::uint64_t next_ = 0;
+    bool all_read_ = false;
+    // Of the connection there is:
     std::shared_ptr<net::Transport> transport_;
     std::shared_ptr<net::ConnectAttempt> attempt_;
-    base::Timer timer_;
-    bool head_due_ = true;
-    bool all_sent_ = false;
     FrameReader reader_;
+    bool head_due_ = true;
+    bool welcome_ = false;  // the receiver has said where to go on
+    bool end_sent_ = false;
+    std::size_t attempts_ = 0;
+    base::Timer timer_;
+    base::Timer patience_;
 };
 
 template <class F>

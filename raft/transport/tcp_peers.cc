@@ -77,6 +77,7 @@ void TcpPeers::Impl::stop() {
     for (auto& [id, link] : std::exchange(links, {}))
         link->close();
     talking.clear();
+    receiving.clear();
     for (const auto& connection : std::exchange(inbound, {}))
         connection->close();
     for (auto& [id, sender] : std::exchange(snapshots, {}))
@@ -87,6 +88,11 @@ std::shared_ptr<net::TlsContext> TcpPeers::Impl::client_context(bool secure) {
     if (!secure) return nullptr;
     if (client_tls) client_tls->reload_if_changed();
     return client_tls;
+}
+
+void TcpPeers::Impl::abandon_receiving(NodeId from) {
+    receiving.erase(from);
+    if (handler != nullptr) handler->on_snapshot_aborted(from);
 }
 
 void TcpPeers::Impl::report_unreachable(NodeId peer) {
@@ -104,8 +110,8 @@ base::Result<net::Endpoint> TcpPeers::Impl::endpoint(NodeId peer, std::size_t at
     return net::Endpoint::parse(it->second.urls[attempt % it->second.urls.size()], secure);
 }
 
-std::string TcpPeers::Impl::hello(NodeId to, bool snapshot) const {
-    return encode_hello({options.cluster_id, options.id, to, snapshot});
+std::string TcpPeers::Impl::hello(NodeId to, std::uint64_t stream) const {
+    return encode_hello({options.cluster_id, options.id, to, stream});
 }
 
 // ------------------------------------------------------------------ the public face

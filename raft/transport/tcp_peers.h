@@ -3,6 +3,10 @@
 // each other one and sends its messages on that connection; snapshots go on connections of their
 // own, so that they never stand in a heartbeat's way. Frames: raft/transport/wire.h.
 //
+// A snapshot stream whose connection breaks goes on where it was, on a new one, while both
+// processes live: the receiver tells how many chunks it has, and the sender keeps those that it was
+// not told of, at most 16 MiB.
+//
 // A connection begins with a Hello from the dialer: cluster, who, to whom. With TLS either side's
 // certificate must be signed by the CA. Whatever does not fit (another cluster, garbage, a damaged
 // frame) ends that connection with a log line; memory for it stays bounded by one frame, 1 KiB
@@ -31,7 +35,8 @@ struct TcpPeersOptions {
     std::optional<net::ClientTls> client_tls;
     std::size_t max_queue_messages = 4096;
     std::size_t max_queue_bytes = 64U << 20U;
-    base::Millis snapshot_stall{15000};  // a snapshot stream without progress ends
+    base::Millis snapshot_stall{15'000};  // a connection on which a stream stands still is broken
+    base::Millis snapshot_patience{60'000};  // a stream that does not go on for so long is over
 };
 
 class TcpPeers final : public Peers {

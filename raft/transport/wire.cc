@@ -256,7 +256,7 @@ base::Result<FrameHeader> parse_frame_header(std::string_view header) {
     out.length = base::load_le<std::uint32_t>(header.data());
     out.crc = base::load_le<std::uint32_t>(header.data() + 4);
     const auto kind = static_cast<std::uint8_t>(header[8]);
-    if (kind == 0 || kind > static_cast<std::uint8_t>(FrameKind::kSnapshotDone))
+    if (kind == 0 || kind > static_cast<std::uint8_t>(FrameKind::kSnapshotTaken))
         return base::invalid_argument("not a peer's frame");
     out.kind = static_cast<FrameKind>(kind);
     if (out.length > kMaxFrame) return base::invalid_argument("frame too long");
@@ -273,7 +273,7 @@ std::string encode_hello(const Hello& hello) {
     put_fixed(&out, 1, hello.cluster_id);
     put_fixed(&out, 2, hello.from.value());
     put_fixed(&out, 3, hello.to.value());
-    put_varint(&out, 4, hello.snapshot ? 1 : 0);
+    put_fixed(&out, 4, hello.stream);
     return out;
 }
 
@@ -282,7 +282,7 @@ std::optional<Hello> decode_hello(std::string_view in) {
     while (!in.empty()) {
         Field f;
         if (!take_field(&in, &f)) return std::nullopt;
-        if (f.number < 4 && f.wire != kFixed64) return std::nullopt;
+        if (f.number < 5 && f.wire != kFixed64) return std::nullopt;
         switch (f.number) {
             case 1:
                 out.cluster_id = f.number_value;
@@ -294,7 +294,7 @@ std::optional<Hello> decode_hello(std::string_view in) {
                 out.to = NodeId(f.number_value);
                 break;
             case 4:
-                out.snapshot = f.number_value != 0;
+                out.stream = f.number_value;
                 break;
             default:
                 break;

@@ -26,6 +26,7 @@ enum class FrameKind : std::uint8_t {
     kSnapshotChunk = 4,  // bytes of it
     kSnapshotEnd = 5,    // all sent
     kSnapshotDone = 6,   // the receiver's answer; empty, or an error text
+    kSnapshotTaken = 7,  // u64: so many chunks the receiver has; the answer to the head, too
 };
 inline constexpr std::size_t kFrameHeader = 9;
 // Larger than any append (an entry is at most 8 MiB) and any snapshot chunk.
@@ -48,7 +49,7 @@ struct Hello {
     std::uint64_t cluster_id = 0;
     NodeId from;
     NodeId to;
-    bool snapshot = false;  // the connection carries a snapshot stream
+    std::uint64_t stream = 0;  // the snapshot stream that the connection carries; 0: none
 };
 std::string encode_hello(const Hello& hello);
 std::optional<Hello> decode_hello(std::string_view body);

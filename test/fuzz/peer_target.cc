@@ -109,7 +109,7 @@ std::vector<std::string> seeds() {
         all += framed(m);
     }
     out.push_back(all);
-    Hello hello{1, NodeId(2), NodeId(1), false};
+    Hello hello{1, NodeId(2), NodeId(1), 0};
     out.push_back(std::string(1, '\x05') + piece(encode_hello(hello)));
     return out;
 }

@@ -106,12 +106,12 @@ TEST(Wire, AFrameKnowsItsDamage) {
 }
 
 TEST(Wire, HelloRoundTrip) {
-    const auto back = decode_hello(encode_hello({5, NodeId(6), NodeId(7), true}));
+    const auto back = decode_hello(encode_hello({5, NodeId(6), NodeId(7), 8}));
     ASSERT_TRUE(back.has_value());
     EXPECT_EQ(back->cluster_id, 5U);
     EXPECT_EQ(back->from, NodeId(6));
     EXPECT_EQ(back->to, NodeId(7));
-    EXPECT_TRUE(back->snapshot);
+    EXPECT_EQ(back->stream, 8U);
     EXPECT_FALSE(decode_hello("").has_value());
 }
 
