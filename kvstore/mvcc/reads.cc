@@ -175,18 +175,36 @@ base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request
         response.set_count(count);
         return response;
     }
-    visit(request.key(), request.range_end(), request.revision(), [&](std::string_view record) {
-        ++count;
-        if (request.count_only()) return true;
-        if (plain && count > limit) {
-            response.set_more(true);
-            return true;  // goes on for the count
-        }
+    const auto keep = [&](std::string_view record) {
         auto* kv = response.add_kvs();
         CHECK(kv->ParseFromArray(record.data(), static_cast<int>(record.size())));
         if (!plain && !passes_filters(request, *kv)) response.mutable_kvs()->RemoveLast();
-        return true;
-    });
+    };
+    const auto interval = KeyInterval::of(request.key(), request.range_end());
+    if (interval.single) {
+        if (const auto found = record(interval.begin, request.revision())) {
+            ++count;
+            if (!request.count_only()) keep(*found);
+        }
+    } else if (!interval.empty()) {
+        const bool now = request.revision() <= 0 || request.revision() >= revision_;
+        RecordCursor at(*db_, interval, now ? RecordCursor::kNewest : request.revision());
+        for (; at.valid(); at.next()) {
+            ++count;
+            if (request.count_only()) continue;
+            if (!plain || count <= limit) {
+                keep(at.record());
+                continue;
+            }
+            // What is left is only counted.
+            response.set_more(true);
+            const auto keys = at.take_keys();
+            if (!keys) continue;
+            for (keys->next(); keys->valid(); keys->next())
+                ++count;
+            break;
+        }
+    }
     response.set_count(count);
     if (!plain) {
         sort_and_cut(request, response.mutable_kvs());

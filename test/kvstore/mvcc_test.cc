@@ -127,6 +127,28 @@ TEST_F(MvccTest, OperationsOfATxnShareOneRevisionAndSeeEachOther) {
     EXPECT_TRUE(events_[1]->events[1].is_delete);
 }
 
+TEST_F(MvccTest, ARangeOfATxnCountsBehindItsLimitWhatTheTxnHasDone) {
+    for (const char* key : {"a", "b", "c", "d"})
+        put(key, "1");
+    const auto revision = store_->revision();
+    auto out = store_->txn(txn(R"(
+        success { request_put { key: "e" value: "2" } }
+        success { request_delete_range { key: "c" } }
+        success { request_range { key: "a" range_end: "z" limit: 2 } }
+        success { request_range { key: "a" range_end: "z" limit: 4 } })"));
+    ASSERT_TRUE(out);
+    EXPECT_EQ(out->responses(2).response_range().kvs_size(), 2);
+    EXPECT_EQ(out->responses(2).response_range().count(), 4);  // a, b, d and e
+    EXPECT_TRUE(out->responses(2).response_range().more());
+    EXPECT_EQ(out->responses(3).response_range().kvs_size(), 4);
+    EXPECT_EQ(out->responses(3).response_range().count(), 4);
+    EXPECT_FALSE(out->responses(3).response_range().more());
+    auto before = range_request("a", "z", revision);
+    before.set_limit(1);
+    EXPECT_EQ(store_->range(before)->count(), 4);
+    EXPECT_TRUE(store_->range(before)->more());
+}
+
 TEST_F(MvccTest, ComparesOnMissingKeysAndRanges) {
     struct Case {
         const char* compare;
