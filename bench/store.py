@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The store beside etcd: three members each, the same load, the same run, on loopback without TLS.
 
-    tools/dev bench [--scale 0.5] [--keys 1000000] [--only puts,watch] [-o json] [--plot FILE.svg]
+    tools/dev bench [--scale 0.5] [--rounds 3] [--keys 1000000] [--only puts,watch] [-o json] [--plot FILE.svg]
 
 Prints a table. Figures depend on the machine; only the two columns of one run compare.
 """
@@ -201,7 +201,7 @@ class Coxswain:
         subprocess.run([COXCTL, "cluster", "down", "--dir", self.dir], capture_output=True)
 
 
-# --- what is measured: each yields (row, figure, whether more is better)
+# --- what is measured: each yields (row, figure, whether more is better; None: it is the machine's)
 
 def start(system, options):
     yield "start to first acknowledged put, s", system.ready_s, False
@@ -224,7 +224,7 @@ def puts(system, options):
         rate, p99 = (statistics.median(column) for column in zip(*runs))
         if streams == 1:
             floors = floors_ms(system)
-            yield "HTTP/2 call + peer + fdatasync, each alone, ms", floors, False
+            yield "HTTP/2 call + peer + fdatasync, each alone, ms", floors, None
             yield "  a put of 1 stream, as a multiple of that", 1000 / rate / floors, False
         yield f"puts/s, 256 B, {streams} streams", rate, True
         yield f"  their 99th percentile, ms", p99, False
@@ -270,7 +270,7 @@ def ranges(system, options):
     before = cpu_seconds(pid)
     yield "ranges/s of 10,000 keys x 1 KB, 10 streams", h2load(url, "/etcdserverpb.KV/Range", RANGE, 10, requests)[0], True
     yield "  the leader's CPU ms a range", (cpu_seconds(pid) - before) * 1000 / requests, False
-    yield "  the ceiling: nghttpd's files/s of that size", files_a_second(system.root, 10000 * 1050, requests), True
+    yield "  the ceiling: nghttpd's files/s of that size", files_a_second(system.root, 10000 * 1050, requests), None
 
 
 def memory(system, options):
@@ -367,25 +367,33 @@ ALONE = ("growth",)
 FRESH = ("watch", "failover", "many-keys", "check-perf", "growth")
 
 
-def measure(kind, parts, options):
+def measure(parts, options):
+    """Rows as (row, etcd's figure, ours, whether more is better), medians of the rounds. The two take turns: the machine may be slower a minute later."""
     groups = [[p for p in parts if p not in FRESH]] + [[p] for p in parts if p in FRESH]
-    rows = []
     for group in filter(None, groups):
-        root = tempfile.mkdtemp(prefix="coxswain-bench-")
-        system = kind(root, 1 if group[0] in ALONE else 3)
-        try:
-            for part in group:
-                for row in PARTS[part](system, options):
-                    print(f"{kind.name}: {row[0].strip()}: {row[1]:.6g}", file=sys.stderr, flush=True)
-                    rows.append(row)
-        finally:
-            system.stop()
-            shutil.rmtree(root, ignore_errors=True)
+        rounds = [[measure_one(kind, group, options) for kind in (Etcd, Coxswain)] for _ in range(options.rounds)]
+        etcd, coxswain = (list(zip(*column)) for column in zip(*rounds))
+        for ours, theirs in zip(coxswain, etcd):
+            yield ours[0][0], statistics.median(r[1] for r in theirs), statistics.median(r[1] for r in ours), ours[0][2]
+
+
+def measure_one(kind, group, options):
+    root = tempfile.mkdtemp(prefix="coxswain-bench-")
+    system = kind(root, 1 if group[0] in ALONE else 3)
+    rows = []
+    try:
+        for part in group:
+            for row in PARTS[part](system, options):
+                print(f"{kind.name}: {row[0].strip()}: {row[1]:.6g}", file=sys.stderr, flush=True)
+                rows.append(row)
+    finally:
+        system.stop()
+        shutil.rmtree(root, ignore_errors=True)
     return rows
 
 
 def factor(a, b, more_is_better):
-    if not (a > 0 and b > 0):
+    if more_is_better is None or not (a > 0 and b > 0):
         return float("nan")
     return b / a if more_is_better else a / b
 
@@ -402,6 +410,7 @@ EOD
         set title "Coxswain beside etcd 3.4: better by this factor"
         set logscale x 2
         set yrange [-0.7:*]
+        set xrange [*:{1.5 * max(better for _, better in rows if better == better)}]
         set grid x
         unset key
         set style fill solid 0.8
@@ -414,6 +423,7 @@ EOD
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer requests")
+    parser.add_argument("--rounds", type=int, default=1, help="each part so often, and the medians")
     parser.add_argument("--keys", type=int, default=1_000_000, help="of the row with many keys")
     parser.add_argument("--gigabytes", type=int, default=4, help="of growth, which is measured only when asked for: --only growth")
     parser.add_argument("--only", default=",".join(p for p in PARTS if p not in ALONE), help="parts, with commas between: " + ", ".join(PARTS))
@@ -424,8 +434,7 @@ def main():
     for part in parts:
         if part not in PARTS:
             parser.error(f"--only: {part} is none of {', '.join(PARTS)}")
-    etcd, coxswain = (measure(kind, parts, options) for kind in (Etcd, Coxswain))
-    rows = [(row, a, b, factor(a, b, more)) for (row, a, more), (_, b, _) in zip(etcd, coxswain)]
+    rows = [(row, a, b, factor(a, b, more)) for row, a, b, more in measure(parts, options)]
     if options.plot:
         plot(options.plot, [(row, better) for row, _, _, better in rows])
     if options.output == "json":
@@ -433,7 +442,7 @@ def main():
         return
     print(f"{'':56}{'etcd 3.4':>12}{'coxswain':>12}{'better by':>12}")
     for row, a, b, better in rows:
-        print(f"{row:56}{a:>12.5g}{b:>12.5g}{better:>11.1f}x")
+        print(f"{row:56}{a:>12.5g}{b:>12.5g}" + (f"{better:>11.1f}x" if better == better else ""))
 
 
 if __name__ == "__main__":

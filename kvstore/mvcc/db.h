@@ -49,7 +49,7 @@ class Database {
         leveldb::Env* env = nullptr;
         Files* files = nullptr;
         std::size_t write_buffer_bytes = 32 << 20;
-        std::size_t block_cache_bytes = 8 << 20;
+        std::size_t block_cache_bytes = 32 << 20;
         std::size_t slice_bytes = 1 << 20;  // see write_in_slices()
         // Where LevelDB has no thread of its own (the simulator): runs what LevelDB has scheduled.
         // Called before whatever may wait for that.
