@@ -246,7 +246,13 @@ TEST_F(StallTest, ALeaderWithoutRoomKeepsNoLogForAMemberThatLags) {
         ASSERT_TRUE(propose(leader, std::string(20000, 'x')).get());
     EXPECT_GT(ask(leader, log_begins), had);
 
-    // Nor for what comes behind a snapshot that is on its way.
+    // Nor for what comes behind a snapshot that is on its way. It needs one when it was not even
+    // sent what is gone.
+    const auto has = [&] {
+        return ask(slow, [](Node& n) { return n.replica->core().log().last_index(); });
+    };
+    for (int k = 0; k < 20000 && ask(leader, log_begins) <= has(); ++k)
+        ASSERT_TRUE(propose(leader, std::string(20000, 'x')).get());
     ask(slow, [](Node& n) { return n.disk->go_on(), true; });
     ASSERT_TRUE(eventually([&] {
         return ask(leader, [](Node& n) { return n.replica->core().counters().snapshots_wanted; }) >
