@@ -255,7 +255,12 @@ def files_a_second(root, size, requests):
         port = s.getsockname()[1]
     with subprocess.Popen(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", directory, str(port)], stdout=subprocess.DEVNULL) as server:
         try:
-            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+            while True:
+                with socket.socket() as s:
+                    if s.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                if server.poll() is not None:
+                    sys.exit("nghttpd does not start")
                 time.sleep(0.01)
             return h2load(f"http://127.0.0.1:{port}", "/file", None, 10, requests)[0]
         finally:

@@ -34,26 +34,22 @@ void answer_error(Exchange& exchange, const base::Error& error) {
     exchange.respond(std::move(r));
 }
 
-struct Prefix {
-    bool compressed = false;
-    std::size_t size = 0;
-};
-std::optional<Prefix> read_prefix(std::string_view bytes) {
-    if (bytes.size() < kGrpcPrefix) return std::nullopt;
-    return Prefix{bytes[0] != 0, static_cast<std::size_t>(static_cast<std::uint32_t>(
-                                     base::load_be<std::int32_t>(bytes.data() + 1)))};
-}
-
-base::Error compressed_error() {
-    return base::unimplemented("compressed messages are not supported");
-}
-base::Error too_large_error(std::size_t size, std::size_t limit) {
-    return base::Error(
-        base::Code::kResourceExhausted,
-        fmt::format("grpc: received message larger than max ({} vs. {})", size, limit));
-}
-
 }  // namespace
+
+base::Result<std::optional<std::string_view>> grpc_take_frame(std::string_view* bytes,
+                                                              std::size_t limit) {
+    if (bytes->size() < kGrpcPrefix) return std::optional<std::string_view>();
+    if (bytes->front() != 0) return base::unimplemented("compressed messages are not supported");
+    const auto size = static_cast<std::uint32_t>(base::load_be<std::int32_t>(bytes->data() + 1));
+    if (size > limit)
+        return base::Error(
+            base::Code::kResourceExhausted,
+            fmt::format("grpc: received message larger than max ({} vs. {})", size, limit));
+    if (bytes->size() - kGrpcPrefix < size) return std::optional<std::string_view>();
+    std::optional<std::string_view> message(bytes->substr(kGrpcPrefix, size));
+    bytes->remove_prefix(kGrpcPrefix + size);
+    return message;
+}
 
 std::string grpc_frame(std::string_view message) {
     std::string out;
@@ -169,16 +165,13 @@ GrpcStream::~GrpcStream() {
 base::Task<std::optional<std::string>> GrpcStream::read() {
     auto exchange = exchange_;
     for (;;) {
-        const std::string_view rest = std::string_view(buffer_).substr(buffer_at_);
-        if (const auto prefix = read_prefix(rest)) {
-            if (prefix->compressed) co_return compressed_error();
-            if (prefix->size > max_message_) co_return too_large_error(prefix->size, max_message_);
-            if (rest.size() >= kGrpcPrefix + prefix->size) {
-                std::optional<std::string> message(rest.substr(kGrpcPrefix, prefix->size));
-                buffer_at_ += kGrpcPrefix + prefix->size;
-                witness_.received(prefix->size);
-                co_return message;
-            }
+        std::string_view rest = std::string_view(buffer_).substr(buffer_at_);
+        CO_TRY(auto message, grpc_take_frame(&rest, max_message_));
+        if (message) {
+            std::optional<std::string> out(*message);
+            buffer_at_ = buffer_.size() - rest.size();
+            witness_.received(out->size());
+            co_return out;
         }
         CO_TRY(auto piece, co_await exchange->read_some());
         if (!piece) {
@@ -326,21 +319,18 @@ void GrpcService::Impl::unary_request(const std::shared_ptr<Exchange>& exchange,
                      base::unimplemented(fmt::format("unknown method {}", exchange->target())));
         return;
     }
-    const auto prefix = read_prefix(body);
-    if (!prefix || body.size() < kGrpcPrefix + prefix->size) {
-        answer_error(*exchange, base::internal_error("the request's message is incomplete"));
-        return;
-    }
-    if (prefix->compressed) return answer_error(*exchange, compressed_error());
-    if (prefix->size > max_message)
-        return answer_error(*exchange, too_large_error(prefix->size, max_message));
-    if (body.size() != kGrpcPrefix + prefix->size)
+    std::string_view rest = body;
+    const auto message = grpc_take_frame(&rest, max_message);
+    if (!message) return answer_error(*exchange, message.error());
+    if (!*message)
+        return answer_error(*exchange, base::internal_error("the request's message is incomplete"));
+    if (!rest.empty())
         return answer_error(*exchange, base::internal_error("more than one message in the call"));
     auto call = std::make_shared<GrpcCall>(exchange);
     call->witness_ = GrpcWitness(observer, method->second.number);
-    call->witness_.received(prefix->size);
+    call->witness_.received((*message)->size());
     arm(call, &call->deadline_, &call->alarm_);
-    method->second.handler(std::move(call), body.substr(kGrpcPrefix));
+    method->second.handler(std::move(call), **message);
 }
 
 GrpcService::GrpcService(base::Loop& loop, std::size_t max_message)

@@ -23,6 +23,10 @@ inline constexpr std::size_t kGrpcPrefix = 5;
 void grpc_fill_prefix(std::string* frame, std::size_t more = 0);
 // Writes kGrpcPrefix bytes at `at`.
 void grpc_write_prefix(char* at, std::size_t message_size);
+// Takes a framed message off the front; nullopt when it is not complete yet. Unimplemented for a
+// compressed one, ResourceExhausted for one of more than `limit` bytes.
+base::Result<std::optional<std::string_view>> grpc_take_frame(std::string_view* bytes,
+                                                              std::size_t limit);
 // grpc-message's percent encoding.
 std::string grpc_encode_message(std::string_view text);
 std::string grpc_decode_message(std::string_view text);

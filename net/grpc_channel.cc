@@ -129,7 +129,7 @@ class UnaryCall final : public Call {
         const base::Status final = final_status(status, std::move(trailers));
         if (!final) return fail(final.error());
         std::string_view rest = body_;
-        auto message = take_frame(&rest, limit_);
+        auto message = grpc_take_frame(&rest, limit_);
         if (!message) return fail(message.error());
         if (!*message || !rest.empty())
             return fail(base::internal_error("the server's answer is not one message"));

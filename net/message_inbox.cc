@@ -1,10 +1,7 @@
 #include "net/message_inbox.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "base/bytes.h"
 #include "net/grpc.h"
 
 namespace net {
@@ -15,20 +12,6 @@ constexpr std::size_t kGrantBytes = 64 << 10;
 // faults, which are dear where the machine is a virtual one.
 constexpr std::size_t kKeptBytes = 1 << 20;
 }  // namespace
-
-base::Result<std::optional<std::string_view>> take_frame(std::string_view* bytes,
-                                                         std::size_t limit) {
-    if (bytes->size() < kGrpcPrefix) return std::optional<std::string_view>();
-    const auto size = static_cast<std::uint32_t>(base::load_be<std::int32_t>(bytes->data() + 1));
-    if (bytes->front() != 0) return base::unimplemented("the server compressed a message");
-    if (size > limit)
-        return base::Error(base::Code::kResourceExhausted,
-                           fmt::format("a message of {} bytes is over the limit", size));
-    if (bytes->size() - kGrpcPrefix < size) return std::optional<std::string_view>();
-    std::optional<std::string_view> message(bytes->substr(kGrpcPrefix, size));
-    bytes->remove_prefix(kGrpcPrefix + size);
-    return message;
-}
 
 void MessageInbox::push(std::string_view bytes) {
     if (at_ > kKeptBytes && at_ > bytes_.size() / 2) {
@@ -53,7 +36,7 @@ base::Task<std::optional<std::string>> MessageInbox::take() {
     if (waiter_) co_return base::internal_error("two readers of one stream");
     for (;;) {
         std::string_view rest = unread();
-        CO_TRY(auto message, take_frame(&rest, limit_));
+        CO_TRY(auto message, grpc_take_frame(&rest, limit_));
         if (message) {
             std::optional<std::string> out(*message);
             use(unread().size() - rest.size());

@@ -11,11 +11,6 @@
 
 namespace net {
 
-// Takes a framed message off the front; nullopt when it is not complete yet. Unimplemented for a
-// compressed one, ResourceExhausted for one of more than `limit` bytes.
-base::Result<std::optional<std::string_view>> take_frame(std::string_view* bytes,
-                                                         std::size_t limit);
-
 class MessageInbox {
   public:
     using Grant = base::UniqueFunction<void(std::size_t bytes)>;
@@ -29,8 +24,8 @@ class MessageInbox {
     void finish();
     void fail(base::Error error);
 
-    // The next message; nullopt at the end; the error, also take_frame's and Internal where the end
-    // is inside a message. The object must live until then.
+    // The next message; nullopt at the end; the error, also grpc_take_frame's and Internal where
+    // the end is inside a message. The object must live until then.
     base::Task<std::optional<std::string>> take();
 
   private:

@@ -25,7 +25,7 @@ struct WatchHub::Watcher {
     Group* group = nullptr;
     std::size_t place = 0;           // in its group
     std::int64_t next_revision = 0;  // the first that is not delivered
-    bool is_behind = false;          // it is in its sink's entry, too
+    bool is_behind = false;          // it is in behind_
 
     bool wants(const Event& event) const {
         return event.is_delete ? !request.no_delete : !request.no_put;
@@ -97,7 +97,6 @@ void WatchHub::unindex(Watcher& w) {
 void WatchHub::fall_behind(Watcher& w) {
     if (std::exchange(w.is_behind, true)) return;
     behind_[w.sink_number][w.id] = &w;
-    ++behind_count_;
 }
 
 void WatchHub::be_synced(Watcher& w) {
@@ -105,7 +104,7 @@ void WatchHub::be_synced(Watcher& w) {
     const auto entry = behind_.find(w.sink_number);
     entry->second.erase(w.id);
     if (entry->second.empty()) behind_.erase(entry);
-    if (--behind_count_ == 0) missed_.clear();
+    if (behind_.empty()) missed_.clear();
 }
 
 void WatchHub::offer(Group& group, const RevisionEventsPtr& owner, const Event& event) {
@@ -265,6 +264,13 @@ void WatchHub::reset(std::int64_t previous_revision, const schema::KeyInterval& 
         if (w->next_revision <= store_.revision()) fall_behind(*w);
     }
     missed_.clear();
+}
+
+std::size_t WatchHub::behind() const {
+    std::size_t sum = 0;
+    for (const auto& [sink, watchers] : behind_)
+        sum += watchers.size();
+    return sum;
 }
 
 bool WatchHub::synced(std::int64_t watcher) const {

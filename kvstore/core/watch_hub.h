@@ -87,7 +87,7 @@ class WatchHub {
     // True when the watcher was handed everything up to the store's revision.
     bool synced(std::int64_t watcher) const;
     std::size_t size() const { return watchers_.size(); }
-    std::size_t behind() const { return behind_count_; }
+    std::size_t behind() const;
     // So often was history read since the start.
     std::uint64_t history_reads() const { return history_reads_; }
 
@@ -138,7 +138,6 @@ class WatchHub {
     std::int64_t next_sink_ = 0;
     // Those of each sink, by its number: addresses would make two runs differ.
     std::map<std::int64_t, std::map<std::int64_t, Watcher*>> behind_;
-    std::size_t behind_count_ = 0;
     std::deque<Missed> missed_;  // newest last; empty when nobody is behind
     std::uint64_t history_reads_ = 0;
     std::int64_t pumped_ = -1;     // the sink at which pump() left off
