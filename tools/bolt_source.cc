@@ -31,6 +31,12 @@ class BoltSource final : public ImportSource {
         TRY_VOID(file_->for_each("lease", [this](std::string_view key, std::string_view value) {
             return take_lease(key, value);
         }));
+        TRY_VOID(file_->for_each("authRoles", [this](std::string_view, std::string_view value) {
+            return take(value, &accounts_.roles);
+        }));
+        TRY_VOID(file_->for_each("authUsers", [this](std::string_view, std::string_view value) {
+            return take(value, &accounts_.users);
+        }));
         at_ = newest_.begin();
         return {};
     }
@@ -56,6 +62,7 @@ class BoltSource final : public ImportSource {
         const auto it = leases_.find(id);
         return it == leases_.end() ? 0 : it->second;
     }
+    base::Result<Accounts> accounts() override { return accounts_; }
 
   private:
     base::Status take_version(std::string_view key, std::string_view value) {
@@ -76,6 +83,14 @@ class BoltSource final : public ImportSource {
             newest_.erase(kv.key());
         else
             newest_[kv.key()] = value;
+        return {};
+    }
+
+    template <class Record>
+    static base::Status take(std::string_view value, std::vector<Record>* records) {
+        if (value.size() > kMaxRecord ||
+            !records->emplace_back().ParseFromArray(value.data(), static_cast<int>(value.size())))
+            return base::data_loss("a user or a role cannot be read");
         return {};
     }
 
@@ -104,6 +119,7 @@ class BoltSource final : public ImportSource {
     std::map<std::string, std::string_view> newest_;  // records, as they lie in the file
     std::map<std::string, std::string_view>::const_iterator at_;
     std::map<std::int64_t, std::int64_t> leases_;
+    Accounts accounts_;
 };
 
 }  // namespace

@@ -328,7 +328,9 @@ MemberStatus Cluster::status(const ClusterMember& m) const {
     if (out.pid == 0) return out;
     auto endpoint = net::Endpoint::parse(member_url(m, "client"));
     CHECK(endpoint.has_value());
-    const Target target{{*endpoint}, admin_tls(), {}};
+    Target target;
+    target.endpoints = {*endpoint};
+    target.tls = admin_tls();
     auto bytes =
         call_bytes(target, "/etcdserverpb.Maintenance/Status", std::string(), kCallTimeout);
     etcdserverpb::StatusResponse response;

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "kvstore/mvcc/schema.h"
+#include "kvstore/server/password.h"
 
 namespace tools {
 
@@ -121,6 +122,33 @@ class ApiSource final : public ImportSource {
         return left.error();
     }
 
+    base::Result<Accounts> accounts() override {
+        Accounts out;
+        TRY(const auto roles, session_.call<pb::AuthRoleListResponse>("/etcdserverpb.Auth/RoleList",
+                                                                      pb::AuthRoleListRequest()));
+        for (const auto& name : roles.roles()) {
+            pb::AuthRoleGetRequest request;
+            request.set_role(name);
+            TRY(auto role,
+                session_.call<pb::AuthRoleGetResponse>("/etcdserverpb.Auth/RoleGet", request));
+            out.roles.emplace_back().set_name(name);
+            // What the role root may do anyway is told as well, with no key.
+            for (auto& perm : *role.mutable_perm())
+                if (!perm.key().empty()) *out.roles.back().add_keypermission() = std::move(perm);
+        }
+        TRY(const auto users, session_.call<pb::AuthUserListResponse>("/etcdserverpb.Auth/UserList",
+                                                                      pb::AuthUserListRequest()));
+        for (const auto& name : users.users()) {
+            pb::AuthUserGetRequest request;
+            request.set_name(name);
+            TRY(auto user,
+                session_.call<pb::AuthUserGetResponse>("/etcdserverpb.Auth/UserGet", request));
+            out.users.emplace_back().set_name(name);
+            *out.users.back().mutable_roles() = std::move(*user.mutable_roles());
+        }
+        return out;
+    }
+
   private:
     StoreSession& session_;
     Pages pages_;
@@ -158,6 +186,12 @@ class Import {
                                fmt::format("the target has {} keys there already; --force writes "
                                            "over those that the source has, too",
                                            there));
+        // Before anything is written: what may not be read is told now.
+        Accounts accounts;
+        if (options_.users) {
+            TRY(accounts, source_.accounts());
+            TRY_VOID(check_accounts_there());
+        }
         for (;;) {
             TRY(auto page, source_.next());
             if (page.empty()) break;
@@ -170,6 +204,7 @@ class Import {
         counts_.revision = source_.revision();
         if (options_.prefix.empty()) TRY_VOID(bare_leases());
         TRY_VOID(verify(there == 0));
+        TRY_VOID(copy(accounts));
         return counts_;
     }
 
@@ -288,6 +323,84 @@ class Import {
         for (const std::int64_t id : all)
             TRY_VOID(have_lease(id));
         return {};
+    }
+
+    base::Status check_accounts_there() {
+        TRY(const auto users, target_.call<pb::AuthUserListResponse>("/etcdserverpb.Auth/UserList",
+                                                                     pb::AuthUserListRequest()));
+        TRY(const auto roles, target_.call<pb::AuthRoleListResponse>("/etcdserverpb.Auth/RoleList",
+                                                                     pb::AuthRoleListRequest()));
+        if (options_.force || users.users_size() + roles.roles_size() == 0) return {};
+        return base::Error(
+            base::Code::kFailedPrecondition,
+            fmt::format("the target has {} users and {} roles already; --force adds the source's",
+                        users.users_size(), roles.roles_size()));
+    }
+
+    base::Status copy(const Accounts& accounts) {
+        for (const auto& role : accounts.roles) {
+            pb::AuthRoleAddRequest add;
+            add.set_name(role.name());
+            TRY_VOID(change<pb::AuthRoleAddResponse>("RoleAdd", add,
+                                                     "etcdserver: role name already exists"));
+            for (const auto& permission : role.keypermission()) {
+                pb::AuthRoleGrantPermissionRequest grant;
+                grant.set_name(role.name());
+                *grant.mutable_perm() = permission;
+                TRY_VOID(change<pb::AuthRoleGrantPermissionResponse>("RoleGrantPermission", grant));
+            }
+            ++counts_.roles;
+        }
+        for (const auto& user : accounts.users)
+            TRY_VOID(copy(user));
+        return {};
+    }
+
+    base::Status copy(const authpb::User& user) {
+        pb::AuthUserAddRequest add;
+        add.set_name(user.name());
+        const bool no_password = user.options().no_password();
+        const bool locked = user.password().empty() && !no_password;
+        if (no_password)
+            add.mutable_options()->set_no_password(true);
+        else
+            add.set_hashedpassword(locked ? kvstore::impossible_password() : user.password());
+        // Who is there keeps the password that they have there.
+        TRY_VOID(change<pb::AuthUserAddResponse>("UserAdd", add,
+                                                 "etcdserver: user name already exists"));
+        for (const auto& role : user.roles()) {
+            pb::AuthUserGrantRoleRequest grant;
+            grant.set_user(user.name());
+            grant.set_role(role);
+            TRY_VOID(change<pb::AuthUserGrantRoleResponse>("UserGrantRole", grant));
+        }
+        ++counts_.users;
+        counts_.locked += locked ? 1 : 0;
+        return {};
+    }
+
+    // `there`: what the target answers when it has that already, which is as good. May be repeated.
+    template <class Response, class Request>
+    base::Status change(const std::string& method, const Request& request,
+                        std::string_view there = {}) {
+        const auto until = std::chrono::steady_clock::now() + kPatience;
+        for (;;) {
+            auto done = target_.call<Response>(("/etcdserverpb.Auth/" + method).c_str(), request);
+            if (done || (!there.empty() && done.error().message == there)) return {};
+            const bool may_pass = done.error().code == base::Code::kUnavailable ||
+                                  done.error().code == base::Code::kDeadlineExceeded;
+            if (!may_pass || std::chrono::steady_clock::now() > until)
+                return done.error().with_context(
+                    fmt::format("{} in the target, of {}", method, name_in(request)));
+            std::this_thread::sleep_for(kPause);
+        }
+    }
+    template <class Request>
+    static const std::string& name_in(const Request& request) {
+        if constexpr (requires { request.user(); })
+            return request.user();
+        else
+            return request.name();
     }
 
     base::Status verify(bool was_empty) {

@@ -1,7 +1,7 @@
 #pragma once
-// Import: the keys and leases of another store, as of one of its revisions, written into this one.
-// What a key was before and its revisions do not come along: they are this store's own. Blocking;
-// one thread.
+// Import: the keys and leases of another store, as of one of its revisions, and its users and roles
+// when they are asked for, written into this one. What a key was before and its revisions do not
+// come along: they are this store's own. Blocking; one thread.
 
 #include <cstdint>
 #include <functional>
@@ -14,6 +14,13 @@
 
 namespace tools {
 
+// Who may do what, by name. Only a file has passwords (their hashes); who has none there and is not
+// meant to have none (no_password) cannot sign in until one is set.
+struct Accounts {
+    std::vector<authpb::Role> roles;
+    std::vector<authpb::User> users;
+};
+
 // What is imported from.
 class ImportSource {
   public:
@@ -25,6 +32,7 @@ class ImportSource {
     virtual base::Result<std::vector<std::int64_t>> leases() = 0;
     // Seconds that are left; 0 or less when it has ended.
     virtual base::Result<std::int64_t> lease_ttl(std::int64_t id) = 0;
+    virtual base::Result<Accounts> accounts() = 0;
 };
 
 // A running etcd (3.3 or later) or Coxswain. It reads pages of about a megabyte, all at the
@@ -39,6 +47,7 @@ base::Result<std::unique_ptr<ImportSource>> open_bolt_source(const std::string& 
 struct ImportOptions {
     std::string prefix;  // only keys that begin with it, and the leases that they hang on
     bool force = false;  // into a store that has keys there already
+    bool users = false;  // and roles
     int ops_per_txn = 100;
 };
 
@@ -48,9 +57,13 @@ struct ImportCounts {
     std::int64_t bytes = 0;
     std::int64_t leases = 0;
     std::int64_t expired = 0;  // keys left out because their lease ended meanwhile
+    std::int64_t roles = 0;
+    std::int64_t users = 0;
+    std::int64_t locked = 0;  // of the users: those who need a new password
 };
 
-// Refuses a target that has keys under the prefix, unless it is forced. At the end it reads the
+// Refuses a target that has keys under the prefix, or users or roles when those are wanted, unless
+// it is forced: then the source's come on top of what is there. At the end it reads the
 // target again and compares: DataLoss when that is not what was written. `progress` is called now
 // and then. After an error the target holds a part.
 base::Result<ImportCounts> run_import(ImportSource& source, StoreSession& target,

@@ -64,18 +64,31 @@ base::Status import_all(const ImportFlags& flags) {
                            [&](const ImportCounts& counts) { progress(counts); });
     progress.end();
     if (!done) return done.error();
+    if (!flags.options.users)
+        if (const auto accounts = reader->accounts(); accounts && !accounts->users.empty())
+            fmt::print(stderr, "import: the source's {} users stay behind; --users copies them\n",
+                       accounts->users.size());
     if (as_json())
         return print_json(json::object{{"revision", done->revision},
                                        {"keys", done->keys},
                                        {"bytes", done->bytes},
                                        {"leases", done->leases},
-                                       {"expired", done->expired}}),
+                                       {"expired", done->expired},
+                                       {"roles", done->roles},
+                                       {"users", done->users},
+                                       {"locked", done->locked}}),
                base::Status();
     fmt::print("imported {} keys ({} bytes) and {} leases as of revision {}{}\n", done->keys,
                done->bytes, done->leases, done->revision,
                done->expired > 0
                    ? fmt::format("; {} keys were left out, their leases ended", done->expired)
                    : "");
+    if (flags.options.users) {
+        fmt::print("imported {} roles and {} users\n", done->roles, done->users);
+        if (done->locked > 0)
+            fmt::print("{} of the users need a new password: the source does not tell theirs\n",
+                       done->locked);
+    }
     return {};
 }
 
@@ -97,6 +110,8 @@ void add_import_command(CLI::App& app, int* exit_code) {
     command->add_option("--from-key-file", flags.tls.key, "PEM: its private key");
     command->add_option("--from-user", flags.user, "name:password of a user of theirs");
     command->add_option("--prefix", flags.options.prefix, "only keys that begin with this");
+    command->add_flag("--users", flags.options.users,
+                      "users and roles, too; only a snapshot has their passwords");
     command->add_flag("--force", flags.options.force,
                       "into a store that has keys there already, writing over the same ones");
     command

@@ -1,5 +1,6 @@
 // One blocking call of the store: for coxctl, and for a member that joins.
 
+#include "kvstore/proto/rpc.pb.h"
 #include "tools/blocking.h"
 #include "tools/store_client.h"
 
@@ -26,6 +27,13 @@ net::GrpcChannelOptions Target::channel() const {
 net::Headers Target::metadata() const {
     net::Headers out;
     if (!token.empty()) out.add("token", token);
+    return out;
+}
+
+etcdserverpb::AuthenticateRequest Target::credentials() const {
+    etcdserverpb::AuthenticateRequest out;
+    out.set_name(user);
+    out.set_password(password);
     return out;
 }
 

@@ -57,24 +57,21 @@ base::Result<std::string> ask_password(const std::string& name) {
 }
 
 // A store that checks no users gives no token and needs none.
-base::Result<std::string> sign_in(const Target& at, const std::string& user) {
-    if (user.empty()) return std::string();
+base::Status sign_in(Target* at, const std::string& user) {
+    if (user.empty()) return {};
     const auto colon = user.find(':');
-    std::string password;
+    at->user = user.substr(0, colon);
     if (colon == std::string::npos) {
-        TRY(password, ask_password(user));
+        TRY(at->password, ask_password(user));
     } else {
-        password = user.substr(colon + 1);
+        at->password = user.substr(colon + 1);
     }
-    etcdserverpb::AuthenticateRequest request;
-    request.set_name(user.substr(0, colon));
-    request.set_password(password);
-    auto response =
-        call_at<etcdserverpb::AuthenticateResponse>(at, "/etcdserverpb.Auth/Authenticate", request);
-    if (response) return response->token();
-    if (response.error().message == "etcdserver: authentication is not enabled")
-        return std::string();
-    return response.error().with_context("--user");
+    auto response = call_at<etcdserverpb::AuthenticateResponse>(*at, kSignIn, at->credentials());
+    if (response)
+        at->token = response->token();
+    else if (response.error().message != "etcdserver: authentication is not enabled")
+        return response.error().with_context("--user");
+    return {};
 }
 
 base::Result<Target> find_target() {
@@ -86,7 +83,7 @@ base::Result<Target> find_target() {
         out.endpoints.push_back(std::move(endpoint));
     }
     out.tls = cluster.admin_tls();
-    TRY(out.token, sign_in(out, common.user));
+    TRY_VOID(sign_in(&out, common.user));
     return out;
 }
 
@@ -104,7 +101,7 @@ base::Result<Target> make_target(const std::vector<std::string>& endpoints, cons
         out.endpoints.push_back(std::move(endpoint));
     }
     if (!tls.ca.empty() || secure) out.tls = tls.client();
-    TRY(out.token, sign_in(out, user));
+    TRY_VOID(sign_in(&out, user));
     return out;
 }
 

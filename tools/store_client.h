@@ -13,17 +13,32 @@
 #include "net/client.h"
 #include "tools/config.h"
 
+namespace etcdserverpb {
+class AuthenticateRequest;
+}
+
 namespace tools {
+
+inline constexpr const char* kSignIn = "/etcdserverpb.Auth/Authenticate";
 
 struct Target {
     std::vector<net::Endpoint> endpoints;
     std::optional<net::ClientTls> tls;
-    std::string token;  // of the user who asks; "": none
+    // The user who asks; "": none.
+    std::string user;
+    std::string password;
+    std::string token;
 
     net::GrpcChannelOptions channel() const;
     // What every call carries.
     net::Headers metadata() const;
-    Target only(net::Endpoint endpoint) const { return {{std::move(endpoint)}, tls, token}; }
+    // What kSignIn answers with a token.
+    etcdserverpb::AuthenticateRequest credentials() const;
+    Target only(net::Endpoint endpoint) const {
+        Target one = *this;
+        one.endpoints = {std::move(endpoint)};
+        return one;
+    }
 };
 
 // Of the command line: --cluster or --endpoints, and --user, who is signed in at the first call.

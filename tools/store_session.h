@@ -1,6 +1,8 @@
 #pragma once
 // StoreSession: many calls of a store over one connection, from a thread that may wait; the
-// connection has a loop and a thread of its own. Used and destroyed on the thread that made it.
+// connection has a loop and a thread of its own. A token that has ended, or that a change of users
+// made one of the past, is replaced by signing in again. Used and destroyed on the thread that made
+// it.
 
 #include <future>
 #include <string>
@@ -36,7 +38,13 @@ class StoreSession {
     }
 
   private:
-    net::Headers metadata_;
+    struct Call;
+
+    // On the loop.
+    void send(std::shared_ptr<Call> call);
+    void sign_in_and_send(std::shared_ptr<Call> call);
+
+    Target target_;
     base::Millis timeout_;
     base::Loop loop_;
     std::unique_ptr<net::GrpcChannel> channel_;  // made, used and destroyed on the loop

@@ -63,14 +63,20 @@ void add_read(GatedService& service, const std::string& name, Read read) {
         });
 }
 
-// Hashes the request's password on the gate's thread, then puts the request through the log.
+// Hashes the request's password on the gate's thread, then puts the request through the log. Unlike
+// etcd, who may change users may also name the hash instead: `coxctl import` has no more.
 template <class Request, class Response>
 void change_with_password(Gate& gate, Request request, bool has_password,
                           Request* (Command::*field)(), Done<Response> done, Caller caller) {
     if (auto may = state(gate).may_administrate(caller); !may) return done(may.error());
-    // Only this member's own hash goes into the log.
+    const bool is_hashed =
+        has_password && request.password().empty() && !request.hashedpassword().empty();
+    if (is_hashed && !is_password_record(request.hashedpassword()))
+        return done(base::invalid_argument(
+            "etcdserver: hashedPassword is neither bcrypt nor this store's scrypt"));
+    auto password =
+        std::make_shared<std::string>(is_hashed ? request.hashedpassword() : request.password());
     request.clear_hashedpassword();
-    auto password = std::make_shared<std::string>(std::move(*request.mutable_password()));
     request.clear_password();
     auto waiter = std::make_shared<Done<Response>>(std::move(done));
     auto propose = [&gate, field, password, waiter, r = std::move(request),
@@ -80,7 +86,7 @@ void change_with_password(Gate& gate, Request request, bool has_password,
         *(command.*field)() = std::move(r);
         change<Response>(gate, std::move(command), std::move(*waiter), std::move(c));
     };
-    if (!has_password) return propose();
+    if (!has_password || is_hashed) return propose();
     if (auto s = gate.in_background([password] { *password = hash_password(*password); },
                                     std::move(propose));
         !s)

@@ -1,11 +1,14 @@
 #include "kvstore/server/password.h"
 
+#include <crypt.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
 #include <charconv>
+#include <cstring>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -22,6 +25,7 @@ constexpr std::uint64_t kParallel = 1;
 constexpr std::size_t kSaltBytes = 16;
 constexpr std::size_t kHashBytes = 32;
 constexpr std::uint64_t kMaxMemory = 64 << 20;
+constexpr std::uint64_t kMaxParallel = 16;
 
 struct Record {
     std::uint64_t cost = 0, block = 0, parallel = 0;
@@ -73,15 +77,42 @@ std::optional<Record> parse(std::string_view text) {
     return out;
 }
 
-// Nothing when OpenSSL refuses the parameters.
+// False when OpenSSL refuses the parameters, which is all that it looks at when `out` is null.
+bool scrypt(std::string_view password, const Record& r, char* out) {
+    return EVP_PBE_scrypt(password.data(), password.size(),
+                          reinterpret_cast<const unsigned char*>(r.salt.data()), r.salt.size(),
+                          r.cost, r.block, r.parallel, kMaxMemory,
+                          reinterpret_cast<unsigned char*>(out), r.hash.size()) == 1;
+}
+
 std::optional<std::string> derive(std::string_view password, const Record& r) {
     std::string out(r.hash.size(), '\0');
-    const int ok = EVP_PBE_scrypt(password.data(), password.size(),
-                                  reinterpret_cast<const unsigned char*>(r.salt.data()),
-                                  r.salt.size(), r.cost, r.block, r.parallel, kMaxMemory,
-                                  reinterpret_cast<unsigned char*>(out.data()), out.size());
-    if (ok != 1) return std::nullopt;
+    if (!scrypt(password, r, out.data())) return std::nullopt;
     return out;
+}
+
+// "$2a$10$" and 53 characters, of which the first 22 are the salt. A step of the cost takes twice
+// the time: 10 is etcd's default and some 50 ms.
+bool is_bcrypt(std::string_view record) {
+    constexpr std::size_t kBytes = 60;
+    constexpr std::string_view kLetters =
+        "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if (record.size() != kBytes || !record.starts_with("$2") || record[3] != '$' ||
+        record[6] != '$' || std::string_view("aby").find(record[2]) == std::string_view::npos)
+        return false;
+    const auto cost = record.substr(4, 2);
+    return cost >= "04" && cost <= "15" && cost[1] >= '0' && cost[1] <= '9' &&
+           record.find_first_not_of(kLetters, 7) == std::string_view::npos;
+}
+
+bool bcrypt_matches(std::string_view password, std::string_view record) {
+    // crypt() ends a password at a zero byte, bcrypt hashes it.
+    if (password.find('\0') != std::string_view::npos) return false;
+    auto data = std::make_unique<crypt_data>();
+    const std::string wanted(record);
+    const char* got = ::crypt_r(std::string(password).c_str(), wanted.c_str(), data.get());
+    return got != nullptr && wanted.size() == std::strlen(got) &&
+           CRYPTO_memcmp(got, wanted.data(), wanted.size()) == 0;
 }
 
 std::string random_bytes(std::size_t n) {
@@ -101,7 +132,14 @@ std::string hash_password(std::string_view password) {
                        to_hex(*hash));
 }
 
+bool is_password_record(std::string_view record) {
+    if (is_bcrypt(record)) return true;
+    const auto r = parse(record);
+    return r && r->parallel <= kMaxParallel && scrypt("", *r, nullptr);
+}
+
 bool password_matches(std::string_view password, std::string_view record) {
+    if (is_bcrypt(record)) return bcrypt_matches(password, record);
     const auto r = parse(record);
     if (!r) return false;
     const auto hash = derive(password, *r);

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 
-from harness import COXCTL, Failure, Skip, contains, equal, eventually, main
+from harness import COXCTL, Failure, Skip, contains, equal, eventually, main, run
 from stores import Etcd, Store, coxctl, endpoints, etcdctl, root, spawn, start_cluster
 
 etcd = Etcd("source")
@@ -169,6 +169,95 @@ def users_of_both_sides_sign_in():
     target.stop()
 
 
+def may_what_alice_may(target):
+    def as_alice(*args, password="alicepw", **kw):
+        return target.etcdctl(*args, "--user", "alice:" + password, **kw)
+    contains(as_alice("get", "bulk/", "--prefix", "--limit", "1"), "bulk/000000")
+    equal(as_alice("put", "own/alice", "1"), "OK\n")
+    for args in (("put", "bulk/000000", "1"), ("get", "own/alice")):
+        contains(as_alice(*args, check=False)[1], "etcdserver: permission denied")
+    contains(as_alice("get", "bulk/", password="nonsense", check=False)[1], "authentication failed")
+
+
+def users_and_roles_come_along():
+    etcd.etcdctl("user", "add", "alice:alicepw")
+    etcd.etcdctl("user", "add", "named", "--no-password")
+    etcd.etcdctl("role", "add", "some")
+    etcd.etcdctl("role", "grant-permission", "some", "read", "bulk/", "--prefix")
+    etcd.etcdctl("role", "grant-permission", "some", "write", "own/", "--prefix")
+    for user in ("alice", "named"):
+        etcd.etcdctl("user", "grant-role", user, "some")
+    path = root + "/users.snapshot"
+    etcd.etcdctl("snapshot", "save", path)
+    target = Store("users-from-file").start()
+    target.ready()
+    from_file = ("import", "--from-snapshot", path, "--prefix", "bulk/", "--endpoints", endpoints([target]))
+    contains(coxctl(*from_file, check=False)[1], "3 users stay behind")
+    contains(coxctl(*from_file, "--users", check=False)[1], "keys there already")
+    out = json.loads(coxctl(*from_file, "--users", "--force", "-o", "json"))
+    equal((out["roles"], out["users"], out["locked"]), (1, 3, 0))
+    target.etcdctl("auth", "enable")
+    may_what_alice_may(target)
+    contains(target.etcdctl("user", "get", "root", "--user", "root:rootpw"), "root")
+    contains(target.etcdctl("get", "x", "--user", "named:x", check=False)[1], "authentication failed")
+    target.etcdctl("user", "passwd", "alice", "--interactive=false", "--user", "root:rootpw", stdin="another")
+    # Who is there keeps their password, and it may be done again.
+    coxctl(*from_file, "--users", "--force", "--user", "root:rootpw")
+    contains(target.etcdctl("get", "bulk/000000", "--user", "alice:another"), "bulk/000000")
+    target.stop()
+
+
+def each_change_of_users_makes_a_signed_token_one_of_the_past():
+    key = root + "/jwt.pem"
+    run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
+    target = Store("signed", "--auth-token", f"jwt,priv-key={key},sign-method=EdDSA").start()
+    target.ready()
+    target.etcdctl("user", "add", "root:rootpw")
+    target.etcdctl("user", "grant-role", "root", "root")
+    target.etcdctl("auth", "enable")
+    out = coxctl("import", "--from-snapshot", root + "/users.snapshot", "--endpoints", endpoints([target]), "--users", "--force", "--user", "root:rootpw")
+    contains(out, "1 roles and 3 users")
+    may_what_alice_may(target)
+    target.stop()
+
+
+def passwords_that_are_not_told_are_to_be_set():
+    target = Store("users-from-etcd").start()
+    target.ready()
+    etcd.etcdctl("auth", "enable")
+    refused("etcdserver: user name is empty", "--prefix", "none/", "--users", target=[target])
+    signed_in = ("--from-user", "root:rootpw", "--prefix", "none/", "--users")
+    contains(imported(*signed_in, target=[target]), "imported 1 roles and 3 users\n3 of the users need a new password")
+    contains(target.etcdctl("role", "get", "some"), "[bulk/, bulk0) (prefix bulk/)")
+    refused("the target has 3 users and 1 roles already; --force", *signed_in, target=[target])
+    target.etcdctl("put", "bulk/000000", "1")
+    for user, password in (("root", "rootpw"), ("alice", "alicepw")):
+        target.etcdctl("user", "passwd", user, "--interactive=false", stdin=password)
+    target.etcdctl("auth", "enable")
+    may_what_alice_may(target)
+    contains(target.etcdctl("get", "x", "--user", "named:x", check=False)[1], "authentication failed")
+    # A password that was set meanwhile stays.
+    contains(imported(*signed_in, "--force", "--user", "root:rootpw", target=[target]), "3 users")
+    may_what_alice_may(target)
+    etcd.etcdctl("auth", "disable", "--user", "root:rootpw")
+    target.stop()
+
+
+def a_hash_is_taken_from_whom_may_change_users_and_only_a_real_one():
+    target = Store("hashes").start()
+    target.ready()
+
+    def add(name, **fields):
+        return run("curl", "-sS", f"http://{target.client}/v3/auth/user/add", "-d", json.dumps({"name": name, **fields}))
+    contains(add("a", hashedPassword="plain"), "hashedPassword is neither bcrypt nor this store's scrypt")
+    contains(add("root", password="rootpw", hashedPassword="of no use"), "header")
+    target.etcdctl("user", "grant-role", "root", "root")
+    target.etcdctl("auth", "enable")
+    contains(add("a", hashedPassword="$2a$10$" + "a" * 53), "etcdserver: user name is empty")
+    equal(target.etcdctl("user", "list", "--user", "root:rootpw"), "root\n")
+    target.stop()
+
+
 def a_leader_that_dies_meanwhile_costs_nothing():
     new = [Store(f"j{i}") for i in range(3)]
     start_cluster(new)
@@ -201,4 +290,6 @@ def coxswain_is_a_source_too():
 
 
 main([a_source_is_filled, everything_is_copied_with_its_leases, a_target_with_keys_is_refused_unless_it_is_forced, a_prefix_is_copied_alone,
-      it_says_what_is_wrong, an_etcds_snapshot_is_a_source, users_of_both_sides_sign_in, a_leader_that_dies_meanwhile_costs_nothing, coxswain_is_a_source_too])
+      it_says_what_is_wrong, an_etcds_snapshot_is_a_source, users_of_both_sides_sign_in,
+      users_and_roles_come_along, each_change_of_users_makes_a_signed_token_one_of_the_past, passwords_that_are_not_told_are_to_be_set, a_hash_is_taken_from_whom_may_change_users_and_only_a_real_one,
+      a_leader_that_dies_meanwhile_costs_nothing, coxswain_is_a_source_too])

@@ -26,6 +26,35 @@ TEST(Password, OnlyTheSameOneMatches) {
     EXPECT_FALSE(password_matches("", impossible_password()));
 }
 
+TEST(Password, EtcdsRecordsAreChecked) {
+    // Of bcrypt at cost 10, as etcd writes it.
+    const std::string record = "$2a$10$N9qo8uLOickgx2ZMRZoMyecBPBZPbMY9K9Iy/VaK.7YTHTLYF41De";
+    EXPECT_TRUE(is_password_record(record));
+    EXPECT_TRUE(password_matches("secret", record));
+    EXPECT_FALSE(password_matches("Secret", record));
+    EXPECT_FALSE(password_matches("", record));
+    EXPECT_FALSE(password_matches(std::string_view("secret\0", 7), record));
+    std::string other = record;
+    other[10] = other[10] == 'a' ? 'b' : 'a';
+    EXPECT_TRUE(is_password_record(other));
+    EXPECT_FALSE(password_matches("secret", other));
+}
+
+TEST(Password, WhatIsARecordIsToldWithoutCheckingAPassword) {
+    const std::string bcrypt = "$2a$10$N9qo8uLOickgx2ZMRZoMyecBPBZPbMY9K9Iy/VaK.7YTHTLYF41De";
+    auto changed = [&](std::size_t at, std::string_view with) {
+        return std::string(bcrypt).replace(at, with.size(), with);
+    };
+    EXPECT_TRUE(is_password_record(hash_password("")));
+    EXPECT_TRUE(is_password_record(impossible_password()));
+    EXPECT_TRUE(is_password_record(changed(2, "y")));
+    for (const auto& record :
+         {std::string(), std::string("secret"), bcrypt.substr(1), bcrypt + "a", changed(2, "c"),
+          changed(4, "03"), changed(4, "16"), changed(4, "1x"), changed(4, "0:"), changed(20, "$"),
+          std::string("scrypt$16384$8$17$00$00"), std::string("scrypt$1048576$8$1$00$00")})
+        EXPECT_FALSE(is_password_record(record)) << record;
+}
+
 TEST(Password, ADamagedRecordMatchesNothing) {
     const char* records[] = {"",
                              "secret",
