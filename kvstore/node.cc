@@ -115,7 +115,7 @@ void Node::read_encoded(const pb::RangeRequest& request, Done<EncodedRange> done
     store.count_range();
     RangeReader::Options options;
     options.interval = schema::KeyInterval::of(request.key(), request.range_end());
-    options.revision = request.revision() >= store.revision() ? 0 : request.revision();
+    options.revision = store.is_newest(request.revision()) ? 0 : request.revision();
     options.limit = request.limit();
     options.count_only = request.count_only();
     options.keys_only = request.keys_only();
@@ -160,7 +160,7 @@ void Node::open_range(pb::RangeRequest request, Done<OpenRange> done, Caller cal
         // One key is the interval up to its successor.
         if (options.interval.single)
             options.interval = schema::KeyInterval::of(r.key(), r.key() + std::string(1, '\0'));
-        options.revision = r.revision() >= store.revision() ? 0 : r.revision();
+        options.revision = store.is_newest(r.revision()) ? 0 : r.revision();
         options.limit = r.limit();
         options.count_only = r.count_only();
         options.keys_only = r.keys_only();

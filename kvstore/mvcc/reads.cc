@@ -110,7 +110,7 @@ base::Status MvccStore::check_revision(std::int64_t revision) const {
 }
 
 std::optional<std::string> MvccStore::record(std::string_view key, std::int64_t revision) const {
-    if (revision <= 0 || revision >= revision_) {
+    if (is_newest(revision)) {
         const auto head = db_->get(schema::current_key(key));
         if (!head) return std::nullopt;
         const std::int64_t newest = parse_or_die(*head).mod_revision;
@@ -167,7 +167,7 @@ base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request
     const bool plain = is_plain(request);
     const std::int64_t limit = request.limit() > 0 ? request.limit() : INT64_MAX;
     std::int64_t count = 0;
-    if (request.count_only() && (request.revision() <= 0 || request.revision() >= revision_)) {
+    if (request.count_only() && is_newest(request.revision())) {
         visit_heads(request.key(), request.range_end(), [&](std::string_view, std::string_view) {
             ++count;
             return true;
@@ -187,8 +187,8 @@ base::Result<pb::RangeResponse> MvccStore::range(const pb::RangeRequest& request
             if (!request.count_only()) keep(*found);
         }
     } else if (!interval.empty()) {
-        const bool now = request.revision() <= 0 || request.revision() >= revision_;
-        RecordCursor at(*db_, interval, now ? RecordCursor::kNewest : request.revision());
+        RecordCursor at(*db_, interval,
+                        is_newest(request.revision()) ? RecordCursor::kNewest : request.revision());
         for (; at.valid(); at.next()) {
             ++count;
             if (request.count_only()) continue;
@@ -248,12 +248,13 @@ base::Result<pb::TxnResponse> MvccStore::read_txn(const pb::TxnRequest& request)
     ++counters_.txns;
     pb::TxnResponse response;
     read_branch(request, &response);
+    response.mutable_header()->set_revision(revision_);
     return response;
 }
 
 void MvccStore::read_branch(const pb::TxnRequest& request, pb::TxnResponse* response) const {
     const bool succeeded = all_hold(request);
-    response->mutable_header()->set_revision(revision_);
+    response->mutable_header();
     response->set_succeeded(succeeded);
     for (const auto& op : succeeded ? request.success() : request.failure()) {
         auto* out = response->add_responses();
@@ -267,15 +268,25 @@ void MvccStore::read_branch(const pb::TxnRequest& request, pb::TxnResponse* resp
     }
 }
 
-// What the branch that will run needs: readable revisions, leases that exist, keys for ignore_value
-// and ignore_lease.
+// What the branch that will run needs: keys for ignore_value and ignore_lease, leases that exist,
+// readable revisions. As in etcd, what is wrong with a put comes before what is wrong with a range,
+// and here, unlike in a put that stands alone, a missing key before a missing lease.
 base::Status MvccStore::check_branch(const pb::TxnRequest& request) const {
+    base::Status puts;
+    base::Status ranges;
+    check_branch(request, &puts, &ranges);
+    return puts ? ranges : puts;
+}
+
+void MvccStore::check_branch(const pb::TxnRequest& request, base::Status* puts,
+                             base::Status* ranges) const {
     for (const auto& op : all_hold(request) ? request.success() : request.failure()) {
-        if (op.has_request_range()) TRY_VOID(check_revision(op.request_range().revision()));
-        if (op.has_request_put()) TRY_VOID(check_put(op.request_put()));
-        if (op.has_request_txn()) TRY_VOID(check_branch(op.request_txn()));
+        if (op.has_request_range() && *ranges)
+            *ranges = check_revision(op.request_range().revision());
+        if (op.has_request_put() && *puts) *puts = check_replaced(op.request_put());
+        if (op.has_request_put() && *puts) *puts = check_lease(op.request_put());
+        if (op.has_request_txn()) check_branch(op.request_txn(), puts, ranges);
     }
-    return {};
 }
 
 std::vector<RevisionEvents> MvccStore::history(const HistoryRequest& request,

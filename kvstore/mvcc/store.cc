@@ -59,9 +59,6 @@ class MvccStore::Writer {
         events_->revision = revision_;
     }
 
-    // The revision that a reader inside this command sees.
-    std::int64_t visible_revision() const { return changes_ == 0 ? store_.revision_ : revision_; }
-
     // Answers the mod revision of the record that it replaced; 0: there was none.
     std::int64_t put(const pb::PutRequest& request) {
         const std::string head_at = schema::current_key(request.key());
@@ -119,7 +116,6 @@ class MvccStore::Writer {
 
     void finish() {
         if (changes_ == 0) return;
-        store_.revision_ = revision_;
         save_i64(*store_.db_, schema::kMetaRevision, revision_);
         store_.keys_ += new_keys_;
         if (new_keys_ != 0) save_i64(*store_.db_, schema::kMetaKeys, store_.keys_);
@@ -144,7 +140,7 @@ class MvccStore::Writer {
             out.set_deleted(out.deleted() + 1);
             if (request.prev_kv()) fill(out.add_prev_kvs(), key, replaced);
         });
-        out.mutable_header()->set_revision(visible_revision());
+        out.mutable_header()->set_revision(store_.revision_);
         return out;
     }
 
@@ -161,7 +157,9 @@ class MvccStore::Writer {
         return out;
     }
 
+    // The header is left empty: etcd fills only that of the outermost.
     void run(const pb::TxnRequest& request, const Plan& plan, pb::TxnResponse* response) {
+        response->mutable_header();
         response->set_succeeded(plan.succeeded);
         std::size_t nested = 0;
         for (const auto& op : plan.succeeded ? request.success() : request.failure()) {
@@ -174,11 +172,9 @@ class MvccStore::Writer {
             if (op.has_request_range()) {
                 auto answer = store_.range(op.request_range());
                 CHECK(answer.has_value(), "check_branch passed a range that fails");
-                answer->mutable_header()->set_revision(visible_revision());
                 *out->mutable_response_range() = std::move(*answer);
             }
         }
-        response->mutable_header()->set_revision(visible_revision());
     }
 
   private:
@@ -206,7 +202,9 @@ class MvccStore::Writer {
                                        {}});
         return head.mod_revision;
     }
+    // From the first change on, readers inside this command are at its revision.
     void note(const schema::Change& change) {
+        store_.revision_ = revision_;
         store_.db_->put(schema::revision_key(revision_, changes_++), schema::encode_change(change));
     }
 
@@ -217,8 +215,12 @@ class MvccStore::Writer {
     std::shared_ptr<RevisionEvents> events_;  // null: nobody is told
 };
 
-base::Status MvccStore::check_put(const pb::PutRequest& request) const {
+base::Status MvccStore::check_lease(const pb::PutRequest& request) const {
     if (request.lease() != 0 && !lease_exists(request.lease())) return errors::lease_not_found();
+    return {};
+}
+
+base::Status MvccStore::check_replaced(const pb::PutRequest& request) const {
     if ((request.ignore_value() || request.ignore_lease()) &&
         !db_->get(schema::current_key(request.key())))
         return errors::key_not_found();
@@ -226,7 +228,8 @@ base::Status MvccStore::check_put(const pb::PutRequest& request) const {
 }
 
 base::Result<pb::PutResponse> MvccStore::put(const pb::PutRequest& request) {
-    TRY_VOID(check_put(request));
+    TRY_VOID(check_lease(request));
+    TRY_VOID(check_replaced(request));
     Writer writer(*this);
     auto response = writer.put_response(request);
     writer.finish();
@@ -249,6 +252,7 @@ base::Result<pb::TxnResponse> MvccStore::txn(const pb::TxnRequest& request) {
     pb::TxnResponse response;
     writer.run(request, plan, &response);
     writer.finish();
+    response.mutable_header()->set_revision(revision_);
     return response;
 }
 

@@ -69,9 +69,10 @@ class MvccStore {
     // revisions are errors.
     base::Result<etcdserverpb::RangeResponse> range(
         const etcdserverpb::RangeRequest& request) const;
-    // Compacted and future revisions are errors; 0 is the newest.
+    // Compacted and future revisions are errors; 0, and less as in etcd, is the newest.
     base::Status check_revision(std::int64_t revision) const;
-    // The key's serialized mvccpb.KeyValue as of a readable revision (0: the newest).
+    bool is_newest(std::int64_t revision) const { return revision <= 0 || revision >= revision_; }
+    // The key's serialized mvccpb.KeyValue as of a readable revision.
     std::optional<std::string> record(std::string_view key, std::int64_t revision) const;
     // The record of the version of `key` with this mod revision; "" when it is a deletion, or gone.
     std::string version(std::string_view key, std::int64_t mod_revision) const;
@@ -169,7 +170,10 @@ class MvccStore {
     bool compare_holds(const etcdserverpb::Compare& compare) const;
     bool all_hold(const etcdserverpb::TxnRequest& request) const;
     base::Status check_branch(const etcdserverpb::TxnRequest& request) const;
-    base::Status check_put(const etcdserverpb::PutRequest& request) const;
+    void check_branch(const etcdserverpb::TxnRequest& request, base::Status* puts,
+                      base::Status* ranges) const;
+    base::Status check_lease(const etcdserverpb::PutRequest& request) const;
+    base::Status check_replaced(const etcdserverpb::PutRequest& request) const;
     void read_branch(const etcdserverpb::TxnRequest& request,
                      etcdserverpb::TxnResponse* response) const;
 

@@ -14,8 +14,7 @@ namespace pb = etcdserverpb;
 using schema::KeyInterval;
 
 base::Status validate(const pb::RangeRequest& request) {
-    // An empty key is only good as the beginning of a range.
-    if (request.key().empty() && request.range_end().empty()) return errors::empty_key();
+    if (request.key().empty()) return errors::empty_key();
     if (!pb::RangeRequest::SortOrder_IsValid(request.sort_order()) ||
         !pb::RangeRequest::SortTarget_IsValid(request.sort_target()))
         return errors::invalid_sort_option();
@@ -30,7 +29,7 @@ base::Status validate(const pb::PutRequest& request) {
 }
 
 base::Status validate(const pb::DeleteRangeRequest& request) {
-    if (request.key().empty() && request.range_end().empty()) return errors::empty_key();
+    if (request.key().empty()) return errors::empty_key();
     return {};
 }
 

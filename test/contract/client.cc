@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <deque>
 #include <future>
+#include <map>
 #include <mutex>
 
 #include "net/client.h"
@@ -22,25 +23,38 @@ base::Loop& loop() {
     return *made;
 }
 
-std::shared_ptr<net::GrpcChannel> channel() {
-    static const auto made = new std::shared_ptr<net::GrpcChannel>([] {
+std::string& endpoint() {
+    static auto* const in_use = [] {
         const char* text = std::getenv("COXSWAIN_ENDPOINT");
         CHECK(text != nullptr, "COXSWAIN_ENDPOINT=HOST:PORT is not set");
-        const std::string endpoint = text;
-        net::GrpcChannelOptions options;
-        net::Endpoint e;
-        e.host = endpoint.substr(0, endpoint.rfind(':'));
-        e.port = static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1)));
-        options.endpoints = {e};
-        std::promise<std::shared_ptr<net::GrpcChannel>> out;
-        loop().run_and_wait(
-            [&] { out.set_value(std::make_shared<net::GrpcChannel>(loop(), std::move(options))); });
-        return out.get_future().get();
-    }());
-    return *made;
+        return new std::string(text);
+    }();
+    return *in_use;
+}
+
+net::Headers& metadata() {
+    static auto* const in_use = new net::Headers;
+    return *in_use;
+}
+
+std::shared_ptr<net::GrpcChannel> channel() {
+    static auto* const made = new std::map<std::string, std::shared_ptr<net::GrpcChannel>>;
+    auto& out = (*made)[endpoint()];
+    if (out) return out;
+    net::GrpcChannelOptions options;
+    options.endpoints = {net::Endpoint::parse(endpoint()).value()};
+    loop().run_and_wait(
+        [&] { out = std::make_shared<net::GrpcChannel>(loop(), std::move(options)); });
+    return out;
 }
 
 }  // namespace
+
+void use(const std::string& other, const std::string& token) {
+    endpoint() = other;
+    metadata() = {};
+    if (!token.empty()) metadata().add("token", token);
+}
 
 bool is_reference() {
     return std::getenv("COXSWAIN_REFERENCE") != nullptr;
@@ -50,8 +64,8 @@ base::Result<std::string> call_bytes(const std::string& path, const std::string&
     auto done = std::make_shared<std::promise<base::Result<std::string>>>();
     auto answer = done->get_future();
     auto c = channel();
-    loop().post([c, path, request, done] {
-        c->call_async(path, request, kDeadline, {}, [done](base::Result<std::string> result) {
+    loop().post([c, path, request, done, m = metadata()] {
+        c->call_async(path, request, kDeadline, m, [done](base::Result<std::string> result) {
             done->set_value(std::move(result));
         });
     });
@@ -67,8 +81,9 @@ struct Stream::Impl {
 
     static base::Awaitable<void> run(std::shared_ptr<Impl> self,
                                      std::shared_ptr<net::GrpcChannel> channel, std::string path,
+                                     net::Headers metadata,
                                      std::shared_ptr<std::promise<void>> opened) {
-        auto stream = co_await channel->open(std::move(path), kDeadline);
+        auto stream = co_await channel->open(std::move(path), kDeadline, std::move(metadata));
         if (stream) self->stream = *stream;
         opened->set_value();
         while (stream) {
@@ -90,8 +105,8 @@ Stream::Stream(const std::string& path) : impl_(std::make_shared<Impl>()) {
     auto opened = std::make_shared<std::promise<void>>();
     auto future = opened->get_future();
     auto c = channel();
-    loop().post([impl = impl_, c, path, opened] {
-        boost::asio::co_spawn(loop().context(), Impl::run(impl, c, path, opened),
+    loop().post([impl = impl_, c, path, opened, m = metadata()] {
+        boost::asio::co_spawn(loop().context(), Impl::run(impl, c, path, m, opened),
                               [](const std::exception_ptr&) {});
     });
     future.get();

@@ -1,6 +1,6 @@
 #pragma once
 // A plain client of an etcd v3 server for tests that say line by line what such a server promises.
-// Blocking; one thread. The server is named by COXSWAIN_ENDPOINT=HOST:PORT; with
+// Blocking; one thread. The server is named by COXSWAIN_ENDPOINT=HOST:PORT, or by use(); with
 // COXSWAIN_REFERENCE=1 it is a stock etcd 3.4, which has not all that later versions promise.
 
 #include <gtest/gtest.h>
@@ -20,6 +20,9 @@ class GrpcClientStream;
 namespace contract {
 
 namespace pb = etcdserverpb;
+
+// Calls and streams that begin from now on go to this server, with a user's token.
+void use(const std::string& endpoint, const std::string& token = {});
 
 // One call; the serialized answer.
 base::Result<std::string> call_bytes(const std::string& path, const std::string& request);

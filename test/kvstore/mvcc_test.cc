@@ -149,6 +149,31 @@ TEST_F(MvccTest, ARangeOfATxnCountsBehindItsLimitWhatTheTxnHasDone) {
     EXPECT_TRUE(store_->range(before)->more());
 }
 
+TEST_F(MvccTest, ARangeOfATxnAtTheRevisionBeforeItDoesNotSeeWhatTheTxnHasDone) {
+    put("a", "1");
+    put("b", "1");  // revision 3
+    auto out = store_->txn(txn(R"(
+        success { request_range { key: "a" range_end: "z" revision: 3 } }
+        success { request_put { key: "a" value: "2" } }
+        success { request_put { key: "c" value: "2" } }
+        success { request_delete_range { key: "b" } }
+        success { request_range { key: "a" range_end: "z" revision: 3 } }
+        success { request_range { key: "b" revision: 3 } }
+        success { request_range { key: "a" range_end: "z" revision: 3 count_only: true } }
+        success { request_range { key: "a" range_end: "z" } })"));
+    ASSERT_TRUE(out);
+    EXPECT_EQ(out->responses(0).response_range().header().revision(), 3);
+    for (const int i : {0, 4, 7}) {
+        std::string seen;
+        for (const auto& kv : out->responses(i).response_range().kvs())
+            seen += kv.key() + kv.value() + " ";
+        EXPECT_EQ(seen, i == 7 ? "a2 c2 " : "a1 b1 ") << i;
+    }
+    EXPECT_EQ(out->responses(5).response_range().kvs_size(), 1);
+    EXPECT_EQ(out->responses(6).response_range().count(), 2);
+    EXPECT_EQ(out->responses(7).response_range().header().revision(), 4);
+}
+
 TEST_F(MvccTest, ComparesOnMissingKeysAndRanges) {
     struct Case {
         const char* compare;
