@@ -1,4 +1,5 @@
-// A server with a unary and a streaming echo method and a plain GET, to put load on net/:
+// A server with a unary and a streaming echo method and a plain GET, to put load on net/, and with
+// three methods of etcd's that do nothing, for what a client of etcd could do at most:
 //   grpc_echo --port 7777 [--tls]
 //   grpc_echo --frame 100 > message.bin     (a framed message of 100 bytes)
 //   h2load -n 400000 -c 10 -m 100 -d message.bin -H 'content-type: application/grpc'
@@ -63,6 +64,12 @@ int main(int argc, char** argv) {
     service.unary("/bench.Echo/Unary", [](std::shared_ptr<net::GrpcCall> call,
                                           std::string_view message) { call->respond(message); });
     service.streaming("/bench.Echo/Stream", echo);
+    for (const char* method : {"Put", "Range", "DeleteRange"})
+        service.unary(std::string("/etcdserverpb.KV/") + method,
+                      [](std::shared_ptr<net::GrpcCall> call, std::string_view) {
+                          constexpr std::string_view kEmptyHeader("\x0a\x00", 2);
+                          call->respond(kEmptyHeader);
+                      });
     net::ServerHandlers plain;
     plain.wants_whole_body = [](const net::Exchange&) { return true; };
     plain.on_request = [](const std::shared_ptr<net::Exchange>& exchange, std::string_view) {
