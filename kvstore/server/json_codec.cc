@@ -100,11 +100,13 @@ const gp::MethodDescriptor* method_of(std::string_view http_path) {
 base::Result<std::string> to_message(const gp::Descriptor& type, std::string_view text) {
     auto message = make(type);
     if (text.find_first_not_of(" \t\r\n") != text.npos) {
+        gp::util::JsonParseOptions options;
+        options.ignore_unknown_fields = true;  // as etcd's does: of a newer client
         const auto status = gp::util::JsonStringToMessage(
             gp::StringPiece(
                 text.data(),
                 static_cast<gp::stringpiece_internal::StringPiece::size_type>(text.size())),
-            message.get());
+            message.get(), options);
         if (!status.ok())
             return base::invalid_argument(
                 fmt::format("the request is no {}: {}", type.name(), status.ToString()));

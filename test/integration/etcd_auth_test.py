@@ -99,7 +99,8 @@ def the_gateway_speaks_json():
     equal((status, out["kvs"][0]["value"], out["count"]), (200, b64("way"), "1"))
     status, out = post("/v3/kv/range", {})
     equal((status, out["code"], out["error"]), (400, 3, "etcdserver: key is not provided"))
-    equal(post("/v3/kv/range", {"nonsense": 1})[0], 400)
+    equal(post("/v3/kv/range", {"key": 1.5})[0], 400)
+    equal(post("/v3/kv/range", {"key": b64("gate"), "of_a_newer_client": 1})[1]["count"], "1")
     equal(post("/v3/lease/timetolive", {"ID": "77"})[1]["TTL"], "-1")
     lease = post("/v3/lease/grant", {"TTL": "30"})[1]["ID"]
     equal(post("/v3/lease/keepalive", {"ID": lease})[1]["result"]["TTL"], "30")
