@@ -87,7 +87,8 @@ struct ReplicaOptions {
     // Of entries in a message to a follower; one entry at the least.
     std::size_t max_message_bytes = 1U << 20U;
     std::uint64_t wal_segment_bytes = 16U << 20U;
-    // The log is compacted when it exceeds this; then this many entries are kept for slow members.
+    // The log is compacted when it exceeds this; then this many entries are kept for slow members,
+    // or half of it, if that is less.
     std::uint64_t compact_log_bytes = 64U << 20U;
     std::uint64_t keep_entries = 10000;
     std::size_t snapshot_chunk_bytes = 256U << 10U;

@@ -103,7 +103,8 @@ struct Replica::Impl final : raft::PeerHandler {
     void install(raft::Effects effects);
     void installed(raft::Effects effects);
     void maybe_compact();
-    void compact_to(raft::Position durable);
+    // What of the log may go once the machine has everything up to `durable` on disk.
+    raft::Index compaction_limit(raft::Index durable) const;
 
     // --- PeerHandler
     void on_message(raft::Message message) override;

@@ -137,6 +137,8 @@ void Replica::Impl::installed(raft::Effects effects) {
 
 void Replica::Impl::maybe_compact() {
     if (syncing || installing || wal->bytes() <= options.compact_log_bytes) return;
+    // Only for something: a sync makes a table of the little that may have come since the last one.
+    if (!wal->can_compact(compaction_limit(machine.applied().index), core->log())) return;
     syncing = true;
     machine.sync([this, weak = std::weak_ptr<bool>(alive)](base::Result<Position> durable) {
         if (weak.expired()) return;
@@ -146,18 +148,22 @@ void Replica::Impl::maybe_compact() {
             LOG_ERROR("replica", "cannot sync the store: {}", durable.error().message);
             return;
         }
-        compact_to(*durable);
+        const raft::Index limit = compaction_limit(durable->index);
+        if (!wal->can_compact(limit, core->log())) return;
+        core->compact(wal->compact(limit, core->log()));
+        ++counters.compactions;
     });
 }
 
-void Replica::Impl::compact_to(Position durable) {
-    raft::Index limit = std::min(durable.index, core->log().stable());
+raft::Index Replica::Impl::compaction_limit(raft::Index durable) const {
+    raft::Index limit = std::min(durable, core->log().stable());
     limit = std::min(limit, core->emitted());
     // Members that are a little behind catch up from the log, unless it has grown far too long.
     const bool far_too_long = wal->bytes() > 2 * options.compact_log_bytes;
     if (!far_too_long) {
         const std::uint64_t keep = std::min(options.keep_entries, limit.value());
-        limit = limit - keep;
+        limit = std::min(limit,
+                         std::max(limit - keep, wal->before_last(options.compact_log_bytes / 2)));
     }
     // What is kept for others must not fill the leader's disk.
     if (wal->bytes() < env.disk->room()) {
@@ -171,10 +177,7 @@ void Replica::Impl::compact_to(Position durable) {
                     progress.has() >= core->log().base().index)
                     limit = std::min(limit, progress.has());
     }
-    if (limit <= core->log().base().index) return;
-    const raft::Index base = wal->compact(limit, core->log());
-    core->compact(base);
-    ++counters.compactions;
+    return limit;
 }
 
 }  // namespace kvstore

@@ -184,7 +184,7 @@ void Wal::reset(Position position, const Config& config, Done done) {
     submit(std::move(batch), std::move(done));
 }
 
-Index Wal::compact(Index limit, const Log& log) {
+std::size_t Wal::first_kept(Index limit, const Log& log) const {
     std::size_t first = segments_.size() - 1;
     for (; first > 0; --first) {
         // Only where the segment's beginning is still a part of the log: a later term may have
@@ -192,6 +192,20 @@ Index Wal::compact(Index limit, const Log& log) {
         const Position p = segments_[first].previous;
         if (p.index <= limit && log.matches(p)) break;
     }
+    return first;
+}
+
+Index Wal::before_last(std::uint64_t bytes) const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = segments_.size(); i > 1; --i) {
+        sum += segments_[i - 1].used;
+        if (sum >= bytes) return segments_[i - 1].previous.index;
+    }
+    return Index();
+}
+
+Index Wal::compact(Index limit, const Log& log) {
+    const std::size_t first = first_kept(limit, log);
     if (first == 0) return base_.index;
     DiskBatch batch;
     for (std::size_t i = 0; i < first; ++i)

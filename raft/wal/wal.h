@@ -76,6 +76,11 @@ class Wal final : public EntrySource {
     // Drops whole segments of entries ≤ `limit`, which are committed. Returns the new base's index
     // (the old one when nothing can go).
     Index compact(Index limit, const Log& log);
+    // Whether anything would go.
+    bool can_compact(Index limit, const Log& log) const { return first_kept(limit, log) > 0; }
+    // The last index before the newest segments that have at least `bytes` together; 0 when all
+    // have not.
+    Index before_last(std::uint64_t bytes) const;
 
     // EntrySource. Empty when the file cannot be read or is damaged (logged).
     std::vector<Entry> read(Index from, Index to, std::size_t max_bytes) override;
@@ -101,6 +106,8 @@ class Wal final : public EntrySource {
     Wal(Disk& disk, WalOptions options) : disk_(disk), options_(options) {}
 
     void begin_segment(DiskBatch* batch, bool reset, std::uint64_t need);
+    // Of segments_, when those of entries ≤ `limit` go.
+    std::size_t first_kept(Index limit, const Log& log) const;
     // `more`: about so many bytes come behind it in the same batch.
     void add_record(DiskBatch* batch, wal::RecordType type, std::string_view head,
                     std::string_view tail, std::size_t more = 0);

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <atomic>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
@@ -58,7 +59,9 @@ class ListMachine final : public StateMachine {
     }
     base::UniqueFunction<void()> finish_aside;
     raft::Position applied() const override { return position; }
+    std::atomic<int> syncs{0};
     void sync(base::UniqueFunction<void(base::Result<raft::Position>)> done) override {
+        ++syncs;
         done(position);
     }
 
@@ -163,7 +166,7 @@ class HostTest : public testing::Test {
         if (!join) o.replica.initial_members = {member(1), member(2), member(3)};
         o.replica.wal_segment_bytes = segment_bytes_;
         o.replica.compact_log_bytes = 4 * segment_bytes_;
-        o.replica.keep_entries = 10;
+        o.replica.keep_entries = keep_entries_;
         o.replica.max_pending_requests = max_pending_;
         o.log_directory = directory_ / fmt::format("m{}", i);
         o.peers.listen_port = nodes_[i].port;
@@ -266,6 +269,7 @@ class HostTest : public testing::Test {
     std::map<std::uint64_t, Node> nodes_;
     std::filesystem::path directory_;
     std::uint64_t segment_bytes_ = 64 << 10;
+    std::uint64_t keep_entries_ = 10;
     std::size_t max_pending_ = 1000;
     net::KeyPair tls_;
     std::string ca_;
@@ -440,6 +444,27 @@ TEST_F(HostTest, LeadershipMoves) {
     const base::Status status = promise.get_future().get();
     ASSERT_TRUE(status) << status.error().to_string();
     EXPECT_EQ(wait_for_leader({1, 2, 3}), target);
+}
+
+TEST_F(HostTest, ALogOfLargeEntriesIsCompactedAndTheMachineIsSyncedForNothingLess) {
+    keep_entries_ = 1'000'000;
+    const std::uint64_t leader = start_three();
+    ASSERT_NE(leader, 0U);
+    const auto log_bytes = [&](std::uint64_t i) {
+        return ask(i, [](Replica& r) { return r.log_bytes(); });
+    };
+    for (int k = 0; k < 100; ++k)
+        ASSERT_TRUE(propose(leader, std::string(4096, 'x')));
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        for (int k = 0; k < 1000 && log_bytes(i) > 4 * segment_bytes_; ++k)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        EXPECT_LE(log_bytes(i), 4 * segment_bytes_) << "at member " << i;
+        EXPECT_GE(log_bytes(i), 2 * segment_bytes_) << "at member " << i;
+    }
+    // It may stay as it is now, and there is no reason to look again.
+    const int syncs = nodes_[leader].machine.syncs;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    EXPECT_EQ(nodes_[leader].machine.syncs, syncs);
 }
 
 TEST_F(HostTest, ASecondProcessOnTheSameDirectoryIsRefused) {
