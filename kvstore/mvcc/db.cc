@@ -2,7 +2,6 @@
 
 #include <leveldb/cache.h>
 #include <leveldb/db.h>
-#include <leveldb/env.h>
 #include <leveldb/filter_policy.h>
 #include <leveldb/options.h>
 #include <leveldb/write_batch.h>
@@ -10,9 +9,11 @@
 #include <algorithm>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <memory_resource>
+#include <sstream>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,8 +21,8 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/planted.h"
-#include "kvstore/mvcc/catalogue.h"
 #include "kvstore/mvcc/schema.h"
+#include "kvstore/mvcc/tables_env.h"
 
 namespace kvstore {
 namespace {
@@ -40,6 +41,9 @@ constexpr std::size_t kKeptEntries = 100'000;
 // Four times what is LevelDB's own choice: fewer to look after where there are gigabytes.
 constexpr std::size_t kTableBytes = 8 << 20;
 
+// With so many tables that overlap LevelDB compacts them.
+constexpr std::uint64_t kMostUncompacted = 4;
+
 // So much is written without a look at how LevelDB keeps up.
 constexpr std::size_t kPacedBytes = 1 << 20;
 
@@ -56,61 +60,6 @@ base::Error to_error(const leveldb::Status& status, std::string_view what) {
     if (status.IsNotFound()) return base::not_found(message);
     return base::internal_error(message);
 }
-
-// What a file holds, up to where it counts.
-class Contents final : public leveldb::SequentialFile {
-  public:
-    explicit Contents(std::string bytes) : bytes_(std::move(bytes)) {}
-    leveldb::Status Read(std::size_t n, leveldb::Slice* out, char* scratch) override {
-        const std::size_t count = std::min(n, bytes_.size() - at_);
-        std::copy_n(bytes_.data() + at_, count, scratch);
-        *out = leveldb::Slice(scratch, count);
-        at_ += count;
-        return leveldb::Status::OK();
-    }
-    leveldb::Status Skip(std::uint64_t n) override {
-        at_ += std::min<std::uint64_t>(n, bytes_.size() - at_);
-        return leveldb::Status::OK();
-    }
-
-  private:
-    std::string bytes_;
-    std::size_t at_ = 0;
-};
-
-class NoLog final : public leveldb::WritableFile {
-  public:
-    leveldb::Status Append(const leveldb::Slice& /*data*/) override { return {}; }
-    leveldb::Status Close() override { return {}; }
-    leveldb::Status Flush() override { return {}; }
-    leveldb::Status Sync() override { return {}; }
-};
-
-// LevelDB without a write-ahead log, for the Raft log is one: what is not in a table yet is lost
-// with the process, and applied again. Of the catalogue (MANIFEST) that a crash left it shows only
-// what counts.
-class TablesEnv final : public leveldb::EnvWrapper {
-  public:
-    explicit TablesEnv(leveldb::Env* target) : EnvWrapper(target) {}
-
-    leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** out) override {
-        if (!name.ends_with(".log")) return target()->NewWritableFile(name, out);
-        *out = new NoLog;
-        return {};
-    }
-
-    leveldb::Status NewSequentialFile(const std::string& name,
-                                      leveldb::SequentialFile** out) override {
-        if (name.find("/MANIFEST-") == std::string::npos)
-            return target()->NewSequentialFile(name, out);
-        std::string bytes;
-        if (auto status = leveldb::ReadFileToString(target(), name, &bytes); !status.ok())
-            return status;
-        bytes.resize(intact_catalogue(bytes));
-        *out = new Contents(std::move(bytes));
-        return {};
-    }
-};
 
 }  // namespace
 
@@ -187,7 +136,10 @@ class Database::Level {
           env_(o.env != nullptr ? o.env : leveldb::Env::Default()),
           filter_(leveldb::NewBloomFilterPolicy(10)),
           cache_(leveldb::NewLRUCache(o.block_cache_bytes)) {}
-    ~Level() { before_waiting(); }
+    ~Level() {
+        before_waiting();
+        env_.let_go();
+    }
     Level(const Level&) = delete;
     Level& operator=(const Level&) = delete;
 
@@ -209,15 +161,36 @@ class Database::Level {
         std::string applied;
         const auto found = db_->Get(read_options(), slice(schema::kMetaApplied), &applied);
         if (!found.ok() && !found.IsNotFound()) return to_error(found, "open " + options.directory);
+        // Simulated, it compacts whenever it is asked.
+        if (!options.run_scheduled) env_.hold_back([this] { return has_too_much(); });
         return {};
     }
     void before_waiting() const {
         if (options.run_scheduled) options.run_scheduled();
     }
     leveldb::DB& db() const { return *db_; }
+    TablesEnv& env() { return env_; }
     std::size_t cached_bytes() const { return cache_->TotalCharge(); }
     // Tables that came from memtables and overlap.
     std::uint64_t uncompacted() const { return number("leveldb.num-files-at-level0"); }
+    // Some level has more than it should, so that LevelDB would compact it.
+    bool has_too_much() const {
+        if (uncompacted() >= kMostUncompacted) return true;
+        // A line for each level that has tables: the level, their number, their megabytes, …
+        std::string text;
+        db_->GetProperty("leveldb.stats", &text);
+        std::istringstream lines(text);
+        for (std::string line; std::getline(lines, line);) {
+            std::istringstream in(line);
+            int level = 0;
+            double tables = 0;
+            double megabytes = 0;
+            if (in >> level >> tables >> megabytes && level > 0 &&
+                megabytes >= std::pow(10.0, level))
+                return true;
+        }
+        return false;
+    }
     // Both memtables are, so that a write would wait.
     bool memory_is_full() const {
         return memory() > 2 * options.write_buffer_bytes - options.write_buffer_bytes / 8;
@@ -512,6 +485,7 @@ base::Status Database::sync() {
     } else {
         // The same, and waits for it, while others go on writing. No table has such a key.
         const leveldb::Slice nowhere;
+        const TablesEnv::Unheld unheld(level_->env());
         db.CompactRange(&nowhere, &nowhere);
     }
     // LevelDB answers every write with what went wrong in the background.
@@ -549,6 +523,7 @@ std::optional<std::string> Database::defragment(const std::string& begin, std::s
     const leveldb::Slice from(begin);
     const leveldb::Slice to = end ? leveldb::Slice(*end) : leveldb::Slice();
     level_->before_waiting();
+    const TablesEnv::Unheld unheld(level_->env());
     level_->db().CompactRange(begin.empty() ? nullptr : &from, end ? &to : nullptr);
     return end;
 }
