@@ -179,29 +179,17 @@ class RandomRequests : public testing::Test {
     }
 
     pb::Compare make_compare() {
-        pb::Compare out;
-        range(&out);
-        out.set_result(static_cast<pb::Compare::CompareResult>(dice_.below(4)));
-        out.set_target(static_cast<pb::Compare::CompareTarget>(dice_.below(5)));
-        const auto number = often() ? static_cast<std::int64_t>(dice_.below(3)) : some_revision();
-        switch (out.target()) {
-            case pb::Compare::VERSION:
-                out.set_version(number);
-                break;
-            case pb::Compare::CREATE:
-                out.set_create_revision(number);
-                break;
-            case pb::Compare::MOD:
-                out.set_mod_revision(number);
-                break;
-            case pb::Compare::VALUE:
-                out.set_value(
-                    std::string(dice_.below(3), static_cast<char>('a' + dice_.below(26))));
-                break;
-            default:
-                out.set_lease(often() ? 0 : one_of(leases_));
-                break;
-        }
+        pb::RangeRequest interval;
+        range(&interval);
+        const auto target = static_cast<pb::Compare::CompareTarget>(dice_.below(5));
+        const auto number = target == pb::Compare::LEASE ? (often() ? 0 : one_of(leases_))
+                            : often()                    ? static_cast<std::int64_t>(dice_.below(3))
+                                                         : some_revision();
+        auto out = compare(interval.key(), target,
+                           static_cast<pb::Compare::CompareResult>(dice_.below(4)), number);
+        out.set_range_end(interval.range_end());
+        if (target == pb::Compare::VALUE)
+            out.set_value(std::string(dice_.below(3), static_cast<char>('a' + dice_.below(26))));
         if (seldom()) out.clear_target_union();
         return out;
     }

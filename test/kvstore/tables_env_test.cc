@@ -63,6 +63,14 @@ class TablesEnvTest : public testing::Test {
             for (int i = 0; i < 2000; i += 2)
                 ASSERT_TRUE(db_->Get({}, fmt::format("{:06}", i), &value).ok());
     }
+    // Which LevelDB by itself would merge.
+    void leave_two_tables() {
+        add_table(0);
+        add_table(1);
+        read_past_the_newer_one();
+        a_while();
+        EXPECT_EQ(tables(), 2);
+    }
     template <class Condition>
     static bool eventually(const Condition& condition) {
         for (int k = 0; k < 1000 && !condition(); ++k)
@@ -86,11 +94,7 @@ TEST_F(TablesEnvTest, LevelDbCompactsATableThatReadsGoPast) {
 
 TEST_F(TablesEnvTest, HeldBackItDoesNotButWritesMemtablesOut) {
     env_.hold_back([] { return false; });
-    add_table(0);
-    add_table(1);
-    read_past_the_newer_one();
-    a_while();
-    EXPECT_EQ(tables(), 2);
+    leave_two_tables();
     // With what is held back.
     add_table(1);
     a_while();
@@ -100,11 +104,7 @@ TEST_F(TablesEnvTest, HeldBackItDoesNotButWritesMemtablesOut) {
 TEST_F(TablesEnvTest, WithAReasonItCompacts) {
     std::atomic<bool> too_much = false;
     env_.hold_back([&] { return too_much.load(); });
-    add_table(0);
-    add_table(1);
-    read_past_the_newer_one();
-    a_while();
-    EXPECT_EQ(tables(), 2);
+    leave_two_tables();
     too_much = true;
     for (int i = 0; i < 10; ++i)
         ASSERT_TRUE(db_->Put({}, "more", "v").ok());
@@ -114,10 +114,7 @@ TEST_F(TablesEnvTest, WithAReasonItCompacts) {
 
 TEST_F(TablesEnvTest, WhatIsAskedForIsNotHeldBack) {
     env_.hold_back([] { return false; });
-    add_table(0);
-    add_table(1);
-    read_past_the_newer_one();
-    a_while();
+    leave_two_tables();
     const TablesEnv::Unheld unheld(env_);
     db_->CompactRange(nullptr, nullptr);
     EXPECT_EQ(tables(), 1);
@@ -125,11 +122,7 @@ TEST_F(TablesEnvTest, WhatIsAskedForIsNotHeldBack) {
 
 TEST_F(TablesEnvTest, LetGoItCatchesUpAndCanBeClosed) {
     env_.hold_back([] { return false; });
-    add_table(0);
-    add_table(1);
-    read_past_the_newer_one();
-    a_while();
-    EXPECT_EQ(tables(), 2);
+    leave_two_tables();
     env_.let_go();
     EXPECT_TRUE(eventually([&] { return tables() == 1; }));
 }
