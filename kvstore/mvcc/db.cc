@@ -7,6 +7,7 @@
 #include <leveldb/write_batch.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cmath>
@@ -153,6 +154,8 @@ class Database::Level {
         o.filter_policy = filter_.get();
         o.max_open_files = 256;
         o.max_file_size = kTableBytes;
+        // Simulated, it compacts whenever it is asked.
+        if (!options.run_scheduled) env_.hold_back([this] { return !is_open_ || has_too_much(); });
         leveldb::DB* db = nullptr;
         const auto status = leveldb::DB::Open(o, options.directory, &db);
         if (!status.ok()) return to_error(status, "open " + options.directory);
@@ -161,8 +164,7 @@ class Database::Level {
         std::string applied;
         const auto found = db_->Get(read_options(), slice(schema::kMetaApplied), &applied);
         if (!found.ok() && !found.IsNotFound()) return to_error(found, "open " + options.directory);
-        // Simulated, it compacts whenever it is asked.
-        if (!options.run_scheduled) env_.hold_back([this] { return has_too_much(); });
+        is_open_ = true;
         return {};
     }
     void before_waiting() const {
@@ -212,6 +214,7 @@ class Database::Level {
     TablesEnv env_;
     std::unique_ptr<const leveldb::FilterPolicy> filter_;
     std::unique_ptr<leveldb::Cache> cache_;
+    std::atomic<bool> is_open_ = false;
     std::unique_ptr<leveldb::DB> db_;
 };
 
@@ -483,10 +486,13 @@ base::Status Database::sync() {
         (void)db.Write(leveldb::WriteOptions(), nullptr);
         level_->before_waiting();
     } else {
-        // The same, and waits for it, while others go on writing. No table has such a key.
-        const leveldb::Slice nowhere;
-        const TablesEnv::Unheld unheld(level_->env());
-        db.CompactRange(&nowhere, &nowhere);
+        // The same, and waits for it, while others go on writing.
+        (void)db.Write(leveldb::WriteOptions(), nullptr);
+        const auto memtables = level_->env().full_memtables();
+        leveldb::WriteBatch empty;
+        while (!level_->env().wait_for_tables(memtables, std::chrono::milliseconds(100)) &&
+               db.Write(leveldb::WriteOptions(), &empty).ok()) {
+        }
     }
     // LevelDB answers every write with what went wrong in the background.
     leveldb::WriteBatch empty;
