@@ -17,6 +17,7 @@
 namespace tools {
 
 namespace pb = etcdserverpb;
+using kvstore::schema::KeyInterval;
 
 namespace {
 
@@ -344,6 +345,8 @@ class Import {
             TRY_VOID(change<pb::AuthRoleAddResponse>("RoleAdd", add,
                                                      "etcdserver: role name already exists"));
             for (const auto& permission : role.keypermission()) {
+                // An old etcd has taken those for no keys.
+                if (KeyInterval::of(permission.key(), permission.range_end()).empty()) continue;
                 pb::AuthRoleGrantPermissionRequest grant;
                 grant.set_name(role.name());
                 *grant.mutable_perm() = permission;

@@ -480,6 +480,7 @@ void Database::make_room(std::chrono::milliseconds pause) const {
 base::Status Database::sync() {
     if (base::planted(base::PlantedBug::kCompactUnsynced)) return {};
     leveldb::DB& db = level_->db();
+    leveldb::WriteBatch empty;
     if (level_->options.run_scheduled) {
         // A write of no batch begins a new memtable; the one before becomes a table.
         level_->before_waiting();
@@ -489,13 +490,11 @@ base::Status Database::sync() {
         // The same, and waits for it, while others go on writing.
         (void)db.Write(leveldb::WriteOptions(), nullptr);
         const auto memtables = level_->env().full_memtables();
-        leveldb::WriteBatch empty;
         while (!level_->env().wait_for_tables(memtables, std::chrono::milliseconds(100)) &&
                db.Write(leveldb::WriteOptions(), &empty).ok()) {
         }
     }
     // LevelDB answers every write with what went wrong in the background.
-    leveldb::WriteBatch empty;
     const auto status = db.Write(leveldb::WriteOptions(), &empty);
     if (!status.ok()) return to_error(status, "sync " + level_->options.directory);
     return {};

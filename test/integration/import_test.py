@@ -185,6 +185,7 @@ def users_and_roles_come_along():
     etcd.etcdctl("role", "add", "some")
     etcd.etcdctl("role", "grant-permission", "some", "read", "bulk/", "--prefix")
     etcd.etcdctl("role", "grant-permission", "some", "write", "own/", "--prefix")
+    etcd.etcdctl("role", "grant-permission", "some", "write", "z", "a")
     for user in ("alice", "named"):
         etcd.etcdctl("user", "grant-role", user, "some")
     path = root + "/users.snapshot"
