@@ -487,12 +487,10 @@ base::Status Database::sync() {
         (void)db.Write(leveldb::WriteOptions(), nullptr);
         level_->before_waiting();
     } else {
-        // The same, and waits for it, while others go on writing.
-        (void)db.Write(leveldb::WriteOptions(), nullptr);
-        const auto memtables = level_->env().full_memtables();
-        while (!level_->env().wait_for_tables(memtables, std::chrono::milliseconds(100)) &&
-               db.Write(leveldb::WriteOptions(), &empty).ok()) {
-        }
+        // The same, and waits for it, while others go on writing. No table has such a key.
+        const leveldb::Slice nowhere;
+        const TablesEnv::Unheld unheld(level_->env());
+        db.CompactRange(&nowhere, &nowhere);
     }
     // LevelDB answers every write with what went wrong in the background.
     const auto status = db.Write(leveldb::WriteOptions(), &empty);

@@ -40,19 +40,13 @@ class NoLog final : public leveldb::WritableFile {
 
 }  // namespace
 
-TablesEnv::~TablesEnv() {
-    // LevelDB is closed as soon as its work is done, a little before run_or_hold() is.
-    std::unique_lock lock(mutex_);
-    has_run_.wait(lock, [this] { return !runs_; });
-}
-
 leveldb::Status TablesEnv::NewWritableFile(const std::string& name, leveldb::WritableFile** out) {
     if (!name.ends_with(".log")) return target()->NewWritableFile(name, out);
     *out = new NoLog;
     // Each memtable has a log of its own: the one before is full. LevelDB's lock is held until that
     // can be seen by what runs now.
     std::unique_lock lock(mutex_);
-    ++full_;
+    memtable_is_full_ = true;
     release(std::move(lock));
     return {};
 }
@@ -86,7 +80,7 @@ void TablesEnv::run(void* env) {
 
 void TablesEnv::run_or_hold() {
     std::unique_lock lock(mutex_);
-    const auto is_free = [this] { return unheld_ > 0 || written_ < full_ || !too_much_; };
+    const auto is_free = [this] { return unheld_ > 0 || memtable_is_full_ || !too_much_; };
     if (!is_free()) {
         const auto too_much = too_much_;
         asks_ = true;
@@ -94,7 +88,7 @@ void TablesEnv::run_or_hold() {
         const bool much = too_much();
         lock.lock();
         asks_ = false;
-        has_run_.notify_all();
+        asked_.notify_all();
         // Something may have come up meanwhile.
         if (!much && !is_free()) {
             waits_ = true;
@@ -102,25 +96,11 @@ void TablesEnv::run_or_hold() {
         }
     }
     // A full memtable comes before all else.
-    const std::uint64_t full = full_;
+    memtable_is_full_ = false;
     const Work work = work_;
-    runs_ = true;
     lock.unlock();
+    // When it returns LevelDB may be closed, and this be gone.
     work.function(work.argument);
-    lock.lock();
-    runs_ = false;
-    written_ = std::max(written_, full);
-    has_run_.notify_all();
-}
-
-std::uint64_t TablesEnv::full_memtables() const {
-    const std::lock_guard lock(mutex_);
-    return full_;
-}
-
-bool TablesEnv::wait_for_tables(std::uint64_t memtables, std::chrono::milliseconds most) {
-    std::unique_lock lock(mutex_);
-    return has_run_.wait_for(lock, most, [&] { return written_ >= memtables; });
 }
 
 void TablesEnv::release(std::unique_lock<std::mutex> lock) {
@@ -137,7 +117,7 @@ void TablesEnv::hold_back(std::function<bool()> too_much) {
 void TablesEnv::let_go() {
     std::unique_lock lock(mutex_);
     too_much_ = nullptr;
-    has_run_.wait(lock, [this] { return !asks_; });
+    asked_.wait(lock, [this] { return !asks_; });
     release(std::move(lock));
 }
 

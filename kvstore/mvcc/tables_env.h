@@ -13,9 +13,7 @@
 
 #include <leveldb/env.h>
 
-#include <chrono>
 #include <condition_variable>
-#include <cstdint>
 #include <functional>
 #include <mutex>
 
@@ -25,7 +23,6 @@ class TablesEnv final : public leveldb::EnvWrapper {
   public:
     // `target`: not owned.
     explicit TablesEnv(leveldb::Env* target) : EnvWrapper(target) {}
-    ~TablesEnv() override;
 
     leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** out) override;
     leveldb::Status NewSequentialFile(const std::string& name,
@@ -37,12 +34,6 @@ class TablesEnv final : public leveldb::EnvWrapper {
     void hold_back(std::function<bool()> too_much);
     // Nothing waits any more, and nobody is asked: before LevelDB is closed.
     void let_go();
-
-    // How many memtables were full so far.
-    std::uint64_t full_memtables() const;
-    // Waits until so many are written out, or LevelDB has tried to; false when that takes longer
-    // than `most`. Only from hold_back() on, which is to come before LevelDB is opened.
-    bool wait_for_tables(std::uint64_t memtables, std::chrono::milliseconds most);
 
     // While there is one, nothing waits: for compactions that are asked for.
     class Unheld {
@@ -68,17 +59,15 @@ class TablesEnv final : public leveldb::EnvWrapper {
     // Puts what waits back on LevelDB's thread.
     void release(std::unique_lock<std::mutex> lock);
 
-    mutable std::mutex mutex_;
-    std::condition_variable has_run_;
+    std::mutex mutex_;
+    std::condition_variable asked_;
     std::function<bool()> too_much_;  // null: nothing waits
     int unheld_ = 0;
-    std::uint64_t full_ = 0;     // memtables
-    std::uint64_t written_ = 0;  // of them, tables by now
+    bool memtable_is_full_ = false;  // and to be written out
     // LevelDB schedules nothing before what it scheduled last has run.
     Work work_;
     bool waits_ = false;
     bool asks_ = false;  // whether there is too much
-    bool runs_ = false;
 };
 
 }  // namespace kvstore

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """One store alone, under what breaks stores: a disk that is full, and kill -9 over and over."""
 import atexit
+import base64
+import random
 import shutil
 import subprocess
 import tempfile
@@ -8,7 +10,7 @@ import threading
 
 from harness import COXCTL, COXSWAIN, Failure, Skip, equal, eventually, free_port, main, run
 
-VALUE = "x" * 100_000
+VALUE = base64.b64encode(random.Random(1).randbytes(75_000)).decode()  # cannot be compressed
 
 
 class Store:

@@ -112,17 +112,6 @@ TEST_F(TablesEnvTest, WithAReasonItCompacts) {
     EXPECT_TRUE(eventually([&] { return tables() < 3; }));
 }
 
-TEST_F(TablesEnvTest, WaitsForAFullMemtableToBeATable) {
-    env_.hold_back([] { return false; });
-    for (int round = 1; round <= 20; ++round) {
-        ASSERT_TRUE(db_->Put({}, std::to_string(round), "v").ok());
-        ASSERT_TRUE(db_->Write({}, nullptr).ok());
-        ASSERT_TRUE(env_.wait_for_tables(env_.full_memtables(), std::chrono::seconds(10)));
-        EXPECT_EQ(tables(), round);
-    }
-    EXPECT_FALSE(env_.wait_for_tables(env_.full_memtables() + 1, std::chrono::milliseconds(20)));
-}
-
 TEST_F(TablesEnvTest, WhatIsAskedForIsNotHeldBack) {
     env_.hold_back([] { return false; });
     leave_two_tables();
