@@ -110,7 +110,9 @@ bool bcrypt_matches(std::string_view password, std::string_view record) {
     if (password.find('\0') != std::string_view::npos) return false;
     auto data = std::make_unique<crypt_data>();
     const std::string wanted(record);
-    const char* got = ::crypt_r(std::string(password).c_str(), wanted.c_str(), data.get());
+    // Not crypt_r: a sanitizer's own of that name keeps the library from being linked.
+    const char* got = ::crypt_rn(std::string(password).c_str(), wanted.c_str(), data.get(),
+                                 static_cast<int>(sizeof(*data)));
     return got != nullptr && wanted.size() == std::strlen(got) &&
            CRYPTO_memcmp(got, wanted.data(), wanted.size()) == 0;
 }
