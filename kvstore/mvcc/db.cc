@@ -7,7 +7,6 @@
 #include <leveldb/write_batch.h>
 
 #include <algorithm>
-#include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cmath>
@@ -41,9 +40,6 @@ constexpr std::size_t kKeptEntries = 100'000;
 
 // Four times what is LevelDB's own choice: fewer to look after where there are gigabytes.
 constexpr std::size_t kTableBytes = 8 << 20;
-
-// With so many tables that overlap LevelDB compacts them.
-constexpr std::uint64_t kMostUncompacted = 4;
 
 // So much is written without a look at how LevelDB keeps up.
 constexpr std::size_t kPacedBytes = 1 << 20;
@@ -154,8 +150,6 @@ class Database::Level {
         o.filter_policy = filter_.get();
         o.max_open_files = 256;
         o.max_file_size = kTableBytes;
-        // Simulated, it compacts whenever it is asked.
-        if (!options.run_scheduled) env_.hold_back([this] { return !is_open_ || has_too_much(); });
         leveldb::DB* db = nullptr;
         const auto status = leveldb::DB::Open(o, options.directory, &db);
         if (!status.ok()) return to_error(status, "open " + options.directory);
@@ -164,7 +158,8 @@ class Database::Level {
         std::string applied;
         const auto found = db_->Get(read_options(), slice(schema::kMetaApplied), &applied);
         if (!found.ok() && !found.IsNotFound()) return to_error(found, "open " + options.directory);
-        is_open_ = true;
+        // Simulated, it compacts whenever it is asked.
+        if (!options.run_scheduled) env_.hold_back([this] { return has_too_much(); });
         return {};
     }
     void before_waiting() const {
@@ -177,7 +172,7 @@ class Database::Level {
     std::uint64_t uncompacted() const { return number("leveldb.num-files-at-level0"); }
     // Some level has more than it should, so that LevelDB would compact it.
     bool has_too_much() const {
-        if (uncompacted() >= kMostUncompacted) return true;
+        if (uncompacted() >= Pacer::kFewTables) return true;
         // A line for each level that has tables: the level, their number, their megabytes, …
         std::string text;
         db_->GetProperty("leveldb.stats", &text);
@@ -214,7 +209,6 @@ class Database::Level {
     TablesEnv env_;
     std::unique_ptr<const leveldb::FilterPolicy> filter_;
     std::unique_ptr<leveldb::Cache> cache_;
-    std::atomic<bool> is_open_ = false;
     std::unique_ptr<leveldb::DB> db_;
 };
 

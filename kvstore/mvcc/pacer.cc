@@ -6,9 +6,7 @@
 namespace kvstore {
 namespace {
 
-// So many tables come and go while compaction keeps up: it begins with four, and takes all there
-// are.
-constexpr std::size_t kFewTables = 4;
+// Up to so many tables come and go while compaction keeps up.
 constexpr std::size_t kManyTables = 6;
 // A table too few or too many for so long doubles the rate, or halves it.
 constexpr double kDoubling = 40;  // seconds

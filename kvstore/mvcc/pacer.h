@@ -18,6 +18,8 @@ class Pacer {
     // long to wait until it is asked again, without writing; zero: write on.
     Millis pause(Time now, std::size_t bytes, std::size_t tables);
 
+    // LevelDB compacts from so many on, and then all that there are.
+    static constexpr std::size_t kFewTables = 4;
     // LevelDB stops all writes at twelve tables, of which the memtable in use becomes one.
     static constexpr std::size_t kMostTables = 11;
     static constexpr Millis kLongestPause{100};

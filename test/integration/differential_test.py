@@ -60,6 +60,7 @@ class GatewayRequests:
 
     def __init__(self, seed):
         self.dice = random.Random(seed)
+        self.lease = seed
         self.prefix = f"g{seed}/".encode()
         self.revision = 1
 
@@ -84,7 +85,7 @@ class GatewayRequests:
                 sort_order=self.dice.choice(["ASCEND", "DESCEND", 1, 2]), keys_only=True, countOnly=True, serializable=True)}
 
     def put(self):
-        return {"key": self.key(), **self.some(0.5, value=text(self.dice.randbytes(3)), prev_kv=True), **self.some(0.1, lease=self.number(7), nonsense={"a": [1]})}
+        return {"key": self.key(), **self.some(0.5, value=text(self.dice.randbytes(3)), prev_kv=True), **self.some(0.1, lease=self.number(self.lease), nonsense={"a": [1]})}
 
     def delete(self):
         return {**self.interval(), **self.some(0.5, prevKv=True)}
@@ -101,7 +102,7 @@ class GatewayRequests:
 
     def next(self):
         return self.dice.choice([("kv/range", self.range()), ("kv/put", self.put()), ("kv/deleterange", self.delete()), ("kv/txn", self.txn()),
-                                 ("lease/revoke", {"ID": self.number(7)}), ("lease/leases", {}), ("kv/put", {"key": 1.5}), ("kv/range", [])])
+                                 ("lease/revoke", {"ID": self.number(self.lease)}), ("lease/leases", {}), ("kv/put", {"key": 1.5}), ("kv/range", [])])
 
 
 def text(raw):
@@ -125,11 +126,11 @@ def through_the_gateway():
     one = Store("gateway").start()
     one.ready()
     etcd = oracle(one.name)
-    for server in (one, etcd):
-        equal(post(server.client, "lease/grant", {"ID": "7", "TTL": 1000})[0], 200)
     first, count = map(int, os.environ.get("COXSWAIN_SEEDS", "1:30").split(":"))
     for seed in range(first, first + count):
         requests = GatewayRequests(seed)
+        for server in (one, etcd):
+            equal(post(server.client, "lease/grant", {"ID": requests.lease, "TTL": "1000"})[0], 200)
         for _ in range(50):
             path, body = requests.next()
             answers = [post(server.client, path, body) for server in (one, etcd)]

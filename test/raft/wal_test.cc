@@ -159,6 +159,12 @@ TEST_F(WalTest, CompactionDropsWholeSegmentsAndKeepsTheMembership) {
         append({entry(i, 1, std::string(300, 'x'))});
     Log log(RecoveredLog{{}, {}, Index(60), {{Index(1), Term(1)}}, {{Index(1), members}}}, *wal_);
     const std::uint64_t before = wal_->bytes();
+    EXPECT_EQ(wal_->before_last(before), Index());
+    const Index rest = wal_->before_last(before / 2);
+    EXPECT_GT(rest, Index(10));
+    EXPECT_LT(rest, Index(31));
+    EXPECT_FALSE(wal_->can_compact(Index(1), log));
+    EXPECT_TRUE(wal_->can_compact(Index(50), log));
     const Index base = wal_->compact(Index(50), log);
     drain();
     EXPECT_GT(base, Index(30));
