@@ -194,6 +194,7 @@ class LocalClient final : public Client {
     void request_progress() override {
         store_.post([this] {
             std::erase_if(progress_, [](const auto& weak) { return weak.expired(); });
+            node_.hub().settle();
             for (const auto& weak : progress_) {
                 auto sink = weak.lock();
                 if (node_.hub().synced(sink->id)) sink->progress(node_.store().revision());

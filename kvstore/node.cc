@@ -46,10 +46,12 @@ Node::Node(std::unique_ptr<Timers> timers, Machine& machine, Replica& replica, O
     lease_term_ = replica_.term();
     if (replica_.is_leader()) machine_.lessor().promote(machine_.now_ms());
     tick_->every(kLeaseTick, [this] { tick(); });
+    machine_.hub().wants_pump = [this] { pump(); };
     scrub();
 }
 
 Node::~Node() {
+    machine_.hub().wants_pump = nullptr;
     *alive_ = false;
 }
 

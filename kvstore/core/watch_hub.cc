@@ -17,15 +17,16 @@ constexpr int kDeliveriesAPump = 2000;
 }  // namespace
 
 struct WatchHub::Watcher {
-    std::int64_t id = 0;
+    // What is looked at for every batch lies together.
+    std::int64_t next_revision = 0;  // the first that is not delivered
+    WatchSink* sink = nullptr;
+    bool is_behind = false;  // it is in behind_
     Request request;
     schema::KeyInterval interval;
-    WatchSink* sink = nullptr;
+    std::int64_t id = 0;
     std::int64_t sink_number = 0;
     Group* group = nullptr;
-    std::size_t place = 0;           // in its group
-    std::int64_t next_revision = 0;  // the first that is not delivered
-    bool is_behind = false;          // it is in behind_
+    std::size_t place = 0;  // in its group
 
     bool wants(const Event& event) const {
         return event.is_delete ? !request.no_delete : !request.no_put;
@@ -72,6 +73,7 @@ void WatchHub::index(Watcher& w) {
     Group& group = w.interval.single ? by_key_[w.interval.begin] : by_interval_[interval_of(w)];
     w.place = group.watchers.size();
     group.watchers.push_back(&w);
+    ++group.size;
     w.group = &group;
     if (w.request.previous) ++group.want_previous;
 }
@@ -79,13 +81,12 @@ void WatchHub::index(Watcher& w) {
 void WatchHub::unindex(Watcher& w) {
     const auto leave = [this, &w](auto& groups, const auto& key) {
         const auto it = groups.find(key);
-        auto& watchers = it->second.watchers;
-        watchers[w.place] = watchers.back();
-        watchers[w.place]->place = w.place;
-        watchers.pop_back();
-        if (w.request.previous) --it->second.want_previous;
-        if (!watchers.empty()) return;
-        std::erase_if(missed_, [&](const Missed& m) { return m.group == &it->second; });
+        Group& group = it->second;
+        group.watchers[w.place] = nullptr;
+        if (w.request.previous) --group.want_previous;
+        if (--group.size > 0) return;
+        std::erase_if(missed_, [&](const Missed& m) { return m.group == &group; });
+        std::erase(handing_, &group);
         groups.erase(it);
     };
     if (w.interval.single)
@@ -135,23 +136,49 @@ WatchBatchPtr WatchHub::part_of(const WatchBatchPtr& batch, const Watcher& w) {
     return some->events.empty() ? nullptr : some;
 }
 
-void WatchHub::deliver(Group& group, std::int64_t last) {
-    group.batch.revision = last;
-    const WatchBatchPtr all = std::make_shared<const WatchBatch>(std::exchange(group.batch, {}));
-    const std::int64_t first = all->owners.front()->revision;
-    for (Watcher* w : group.watchers) {
-        // One that waits for the future misses nothing.
-        if (w->is_behind || w->next_revision > last) continue;
-        // A sink that is not ready gets none of it, and reads it from history later.
-        if (!w->sink->ready()) {
-            w->next_revision = std::max(w->next_revision, first);
-            fall_behind(*w);
-            continue;
-        }
-        const auto batch = part_of(all, *w);
-        if (!batch) continue;
-        w->next_revision = last + 1;
-        w->sink->deliver(w->request.tag, batch);
+void WatchHub::hand(Watcher& w, const WatchBatchPtr& all) {
+    // One that waits for the future misses nothing.
+    if (w.is_behind || w.next_revision > all->revision) return;
+    // A sink that is not ready gets none of it, and reads it from history later.
+    if (!w.sink->ready()) {
+        w.next_revision = std::max(w.next_revision, all->owners.front()->revision);
+        return fall_behind(w);
+    }
+    const auto batch = part_of(all, w);
+    if (!batch) return;
+    w.next_revision = all->revision + 1;
+    w.sink->deliver(w.request.tag, batch);
+}
+
+// What is for one sink is handed to it in a row, so that it leaves in few pieces. A sort for each
+// eighth that is new, or gap for each that is there, is paid for by who came and went.
+void WatchHub::tidy(Group& group) {
+    auto& watchers = group.watchers;
+    const std::size_t all = watchers.size();
+    if (all <= 2 * group.size && (all - group.in_order) * 8 <= all) return;
+    std::erase(watchers, nullptr);
+    std::stable_sort(watchers.begin(), watchers.end(), [](const Watcher* a, const Watcher* b) {
+        return a->sink_number < b->sink_number;
+    });
+    for (std::size_t i = 0; i < watchers.size(); ++i)
+        watchers[i]->place = i;
+    group.in_order = watchers.size();
+}
+
+std::size_t WatchHub::hand_out(Group& group, std::size_t budget) {
+    for (; budget > 0 && group.handed < group.watchers.size(); --budget)
+        if (Watcher* w = group.watchers[group.handed++]) hand(*w, group.handing);
+    if (group.handed == group.watchers.size()) group.handing = nullptr;
+    return budget;
+}
+
+void WatchHub::hand_out(std::size_t budget) {
+    while (budget > 0 && !handing_.empty()) {
+        Group& group = *handing_.front();
+        budget = hand_out(group, budget);
+        if (group.handing) return;
+        group.is_handing = false;
+        handing_.pop_front();
     }
 }
 
@@ -168,9 +195,17 @@ void WatchHub::notify(const std::vector<RevisionEventsPtr>& batch) {
             }
         }
     }
-    const std::int64_t last = batch.back()->revision;
-    for (Group* group : std::exchange(offered_, {}))
-        deliver(*group, last);
+    for (Group* group : std::exchange(offered_, {})) {
+        // Who is slower than the changes come gets them one batch after the other all the same.
+        if (group->handing) hand_out(*group, SIZE_MAX);
+        tidy(*group);
+        group->batch.revision = batch.back()->revision;
+        group->handing = std::make_shared<const WatchBatch>(std::exchange(group->batch, {}));
+        group->handed = 0;
+        if (!std::exchange(group->is_handing, true)) handing_.push_back(group);
+    }
+    hand_out(wants_pump ? slice : SIZE_MAX);
+    if (!handing_.empty()) wants_pump();
 }
 
 WatchHub::Missed WatchHub::read_history(const Watcher& w) {
@@ -227,6 +262,10 @@ bool WatchHub::catch_up(Watcher& w) {
 }
 
 bool WatchHub::pump() {
+    if (!handing_.empty()) {
+        hand_out(slice);
+        return !handing_.empty() || !behind_.empty();
+    }
     const std::uint64_t reads = history_reads_ + kReadsAPump;
     int deliveries = 0;
     bool more = false;
@@ -258,6 +297,7 @@ bool WatchHub::watches(const schema::KeyInterval& keys) const {
 }
 
 void WatchHub::reset(std::int64_t previous_revision, const schema::KeyInterval& keys) {
+    settle();
     for (auto& [id, w] : watchers_) {
         if (!w->interval.overlaps(keys)) continue;
         if (!w->is_behind) w->next_revision = std::max(w->next_revision, previous_revision + 1);
@@ -275,7 +315,9 @@ std::size_t WatchHub::behind() const {
 
 bool WatchHub::synced(std::int64_t watcher) const {
     auto it = watchers_.find(watcher);
-    return it != watchers_.end() && !it->second->is_behind;
+    if (it == watchers_.end() || it->second->is_behind) return false;
+    const Group& group = *it->second->group;
+    return !group.handing || it->second->place < group.handed;
 }
 
 }  // namespace kvstore

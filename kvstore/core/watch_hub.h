@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -52,14 +53,14 @@ class WatchSink {
 class WatchHub {
   public:
     struct Request {
-        std::string key;
-        std::string range_end;
-        // The first revision to deliver; 0: whatever comes after now.
-        std::int64_t start_revision = 0;
+        std::int64_t tag = 0;  // the sink's own name for the watcher
         bool no_put = false;
         bool no_delete = false;
         bool previous = false;
-        std::int64_t tag = 0;  // the sink's own name for the watcher
+        // The first revision to deliver; 0: whatever comes after now.
+        std::int64_t start_revision = 0;
+        std::string key;
+        std::string range_end;
     };
 
     explicit WatchHub(const MvccStore& store);
@@ -69,10 +70,17 @@ class WatchHub {
     std::int64_t add(const Request& request, WatchSink* sink);
     void remove(std::int64_t watcher);
 
-    // Call with what was applied, in order, once a batch of the log is in the store.
+    // Call with what was applied, in order, once a batch of the log is in the store. Many watchers
+    // are handed it in slices, the first one at once.
     void notify(const std::vector<RevisionEventsPtr>& batch);
-    // Brings watchers that are behind further, in a slice that does not hold the loop up; true
-    // while one could go on at once.
+    // Called when notify() has left some of that to pump(). Null: it leaves nothing.
+    std::function<void()> wants_pump;
+    // So many are handed it while everything else waits.
+    std::size_t slice = 1000;
+    // Hands out all that notify() left.
+    void settle() { hand_out(SIZE_MAX); }
+    // Hands out what notify() left, and brings watchers that are behind further, in a slice that
+    // does not hold the loop up; true while it could go on at once.
     bool pump();
 
     // The state was replaced (a snapshot was installed), which stood at `previous_revision`:
@@ -100,9 +108,15 @@ class WatchHub {
     };
     // All watchers of the same keys: what one is handed, all are.
     struct Group {
+        // By sinks, but for those who came last. Null: it left.
         std::vector<Watcher*> watchers;
+        std::size_t in_order = 0;       // the first of them, which are in that order
+        std::size_t size = 0;           // without those who left
         std::size_t want_previous = 0;  // so many of them
         WatchBatch batch;               // being filled by notify()
+        WatchBatchPtr handing;          // being handed out; null: nothing is
+        std::size_t handed = 0;         // the first watchers, who are through with it
+        bool is_handing = false;        // it is in handing_
     };
     struct SinkEntry {
         std::int64_t number = 0;  // in the order of their coming
@@ -119,7 +133,11 @@ class WatchHub {
 
     static Interval interval_of(const Watcher& watcher);
     void offer(Group& group, const RevisionEventsPtr& owner, const Event& event);
-    void deliver(Group& group, std::int64_t last);
+    // To at most `budget` watchers; what is left of that.
+    std::size_t hand_out(Group& group, std::size_t budget);
+    void hand_out(std::size_t budget);
+    void hand(Watcher& watcher, const WatchBatchPtr& batch);
+    static void tidy(Group& group);
     void fall_behind(Watcher& watcher);
     void be_synced(Watcher& watcher);
     bool catch_up(Watcher& watcher);
@@ -142,6 +160,7 @@ class WatchHub {
     std::uint64_t history_reads_ = 0;
     std::int64_t pumped_ = -1;     // the sink at which pump() left off
     std::vector<Group*> offered_;  // during notify: those with events in their batch
+    std::deque<Group*> handing_;   // in the order in which they began
 };
 
 }  // namespace kvstore

@@ -1,7 +1,7 @@
 // etcdserverpb.Watch: any number of watches on one stream.
 
 #include <boost/asio/co_spawn.hpp>
-#include <unordered_map>
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -155,6 +155,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
             });
         }
         progress_.every(options_.progress_interval, [this] {
+            node_.hub().settle();
             for (auto& [id, watch] : watches_) {
                 if (watch.progress && !watch.told_since_tick && node_.hub().synced(watch.hub_id))
                     send_progress(id);
@@ -178,6 +179,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
         if (request.has_cancel_request()) cancel(request.cancel_request().watch_id());
         if (request.has_progress_request()) {
             // Only when it holds for all of the stream's watches; silence otherwise.
+            node_.hub().settle();
             for (const auto& [id, watch] : watches_)
                 if (!node_.hub().synced(watch.hub_id)) return;
             send_progress(-1);
@@ -376,7 +378,7 @@ class WatchSession final : public WatchSink, public std::enable_shared_from_this
     base::Timer leader_check_;
     base::Timer progress_;
     base::Millis leaderless_{0};
-    std::unordered_map<std::int64_t, Watch> watches_;
+    boost::unordered_flat_map<std::int64_t, Watch> watches_;
     std::string buffer_;  // answers of this turn of the loop
     bool flush_posted_ = false;
     std::string header_;

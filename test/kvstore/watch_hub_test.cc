@@ -121,6 +121,119 @@ TEST_F(WatchHubTest, ASliceOfPumpIsBounded) {
 }
 
 // Looking through a long history for one key must not hold the loop up either.
+TEST_F(WatchHubTest, ManyAreHandedABatchInSlices) {
+    std::array<Sink, 10> sinks;
+    std::array<std::int64_t, 10> ids{};
+    for (std::size_t i = 0; i < sinks.size(); ++i)
+        ids[i] = watch(&sinks[i], "a", "z");
+    int wanted = 0;
+    hub_.wants_pump = [&] { ++wanted; };
+    hub_.slice = 4;
+    put("b", "1");
+    flush();
+    EXPECT_EQ(wanted, 1);
+    EXPECT_EQ(sinks[3].text, "+b");
+    EXPECT_EQ(sinks[4].text, "");
+    EXPECT_TRUE(hub_.synced(ids[3]));
+    EXPECT_FALSE(hub_.synced(ids[4]));
+    hub_.remove(ids[0]);
+    hub_.remove(ids[9]);
+    Sink late;
+    const auto late_id = watch(&late, "a", "z");
+    EXPECT_TRUE(hub_.pump());
+    EXPECT_EQ(sinks[7].text, "+b");
+    EXPECT_EQ(sinks[8].text, "");
+    // Another batch does not overtake the first.
+    put("c", "1");
+    flush();
+    hub_.settle();
+    EXPECT_EQ(sinks[8].text, "+b +c");
+    pump();
+    for (std::size_t i = 1; i < 9; ++i) {
+        EXPECT_EQ(sinks[i].text, "+b +c") << i;
+        EXPECT_TRUE(hub_.synced(ids[i]));
+    }
+    EXPECT_EQ(late.text, "+c");
+    EXPECT_TRUE(hub_.synced(late_id));
+    EXPECT_EQ(sinks[0].text, "+b");
+    EXPECT_EQ(sinks[9].text, "");
+}
+
+TEST_F(WatchHubTest, WhatIsForOneStreamIsHandedToItInARow) {
+    struct Noting : Sink {
+        void deliver(std::int64_t, const WatchBatchPtr&) override { *order += name; }
+        std::string* order = nullptr;
+        char name = 0;
+    };
+    std::string order;
+    std::array<Noting, 3> sinks;
+    for (std::size_t i = 0; i < sinks.size(); ++i) {
+        sinks[i].order = &order;
+        sinks[i].name = static_cast<char>('a' + i);
+    }
+    for (std::size_t i = 0; i < 12; ++i)
+        watch(&sinks[i % 3], "a", "z");
+    put("b", "1");
+    flush();
+    EXPECT_EQ(order, "aaaabbbbcccc");
+}
+
+// Whatever happens between the slices.
+TEST_F(WatchHubTest, EveryoneGetsEveryChangeOnceAndInOrder) {
+    struct Counting : Sink {
+        std::int64_t id = 0;
+        std::string expected;
+    };
+    base::Random random(5);
+    for (int round = 0; round < 40; ++round) {
+        std::vector<std::unique_ptr<Counting>> sinks;
+        hub_.wants_pump = [] {};
+        for (int step = 0; step < 400; ++step) {
+            hub_.slice = 1 + random.below(4);
+            switch (random.below(6)) {
+                case 0:
+                    sinks.push_back(std::make_unique<Counting>());
+                    sinks.back()->id = random.below(3) == 0 ? watch(sinks.back().get(), "k")
+                                                            : watch(sinks.back().get(), "a", "z");
+                    break;
+                case 1:
+                    if (sinks.empty()) break;
+                    {
+                        const auto at =
+                            sinks.begin() + static_cast<long>(random.below(sinks.size()));
+                        hub_.remove((*at)->id);
+                        sinks.erase(at);
+                    }
+                    break;
+                case 2:
+                    if (!sinks.empty())
+                        sinks[random.below(sinks.size())]->is_ready = random.below(3) != 0;
+                    break;
+                case 3:
+                    (void)hub_.pump();
+                    break;
+                case 4:
+                    if (random.below(10) == 0) hub_.settle();
+                    break;
+                default:
+                    put("k", "1");
+                    flush();
+                    for (auto& sink : sinks)
+                        sink->expected += sink->expected.empty() ? "+k" : " +k";
+            }
+        }
+        for (auto& sink : sinks)
+            sink->is_ready = true;
+        pump();
+        for (auto& sink : sinks) {
+            std::erase(sink->text, '!');
+            ASSERT_EQ(sink->text, sink->expected) << "round " << round;
+            ASSERT_TRUE(hub_.synced(sink->id));
+            hub_.remove(sink->id);
+        }
+    }
+}
+
 TEST_F(WatchHubTest, AKeyThatChangedLongAgoIsFoundInSlices) {
     put("a", "1");
     for (int i = 0; i < 25'000; ++i)

@@ -219,6 +219,7 @@ base::Status Host::start() {
         };
         node_ = std::make_unique<kvstore::Node>(std::make_unique<SimTimers>(*this), *machine_,
                                                 *replica_, std::move(options));
+        node_->hub().slice = 1 + world_.random.below(3);
     };
     call(begin);
     if (outcome.has_value() && !up()) return base::unavailable("the process ended while it began");
