@@ -19,6 +19,41 @@ constexpr int kScrubBudget = 256;
 constexpr base::Millis kScrubPause{2};
 // What a range may read at once where everybody waits for it.
 constexpr std::int64_t kRecordsOnLoop = 128;
+
+// Of a plain range.
+RangeReader::Options reader_options(const pb::RangeRequest& request, const MvccStore& store) {
+    RangeReader::Options out;
+    out.interval = schema::KeyInterval::of(request.key(), request.range_end());
+    // One key is the interval up to its successor.
+    if (out.interval.single)
+        out.interval = schema::KeyInterval::of(request.key(), request.key() + std::string(1, '\0'));
+    out.revision = store.is_newest(request.revision()) ? 0 : request.revision();
+    out.limit = request.limit();
+    out.count_only = request.count_only();
+    out.keys_only = request.keys_only();
+    return out;
+}
+
+// What the answer of a plain range depends on.
+std::string question_of(const pb::RangeRequest& request, const MvccStore& store) {
+    pb::RangeRequest out;
+    out.set_key(request.key());
+    out.set_range_end(request.range_end());
+    out.set_revision(store.is_newest(request.revision()) ? store.revision() : request.revision());
+    out.set_limit(request.limit());
+    out.set_count_only(request.count_only());
+    out.set_keys_only(request.keys_only());
+    return out.SerializeAsString();
+}
+
+RangeBody body_of(RangeReader& reader) {
+    RangeBody out;
+    for (auto& piece : reader.take_pieces())
+        out.kvs.push_back(std::make_shared<const std::string>(std::move(piece)));
+    out.more = reader.more();
+    out.count = reader.count();
+    return out;
+}
 }  // namespace
 
 Node::Node(base::Loop& loop, Machine& machine, Replica& replica, Options options)
@@ -115,37 +150,39 @@ void Node::read_encoded(const pb::RangeRequest& request, Done<EncodedRange> done
     if (auto bad = readable(); !bad) return done(bad.error());
     if (auto bad = store.check_revision(request.revision()); !bad) return done(bad.error());
     store.count_range();
-    RangeReader::Options options;
-    options.interval = schema::KeyInterval::of(request.key(), request.range_end());
-    options.revision = store.is_newest(request.revision()) ? 0 : request.revision();
-    options.limit = request.limit();
-    options.count_only = request.count_only();
-    options.keys_only = request.keys_only();
     EncodedRange out;
     fill_header(&out.header);
-    if (options.interval.single) {
+    if (request.range_end().empty()) {
         if (const auto record = store.record(request.key(), request.revision())) {
-            out.count = 1;
-            if (!request.count_only())
-                append_kv(&out.kvs.emplace_back(), *record, request.keys_only());
+            out.body.count = 1;
+            std::string kv;
+            if (!request.count_only()) append_kv(&kv, *record, request.keys_only());
+            out.body.kvs.push_back(std::make_shared<const std::string>(std::move(kv)));
         }
         return done(std::move(out));
     }
-    auto reader = std::make_shared<RangeReader>(machine_.shared_database(), std::move(options));
-    auto finish = [reader, o = std::move(out), d = std::move(done)]() mutable {
-        o.kvs = reader->take_pieces();
-        o.more = reader->more();
-        o.count = reader->count();
-        reader.reset();
+    read_interval(request, [o = std::move(out), d = std::move(done)](RangeBody body) mutable {
+        o.body = std::move(body);
         d(std::move(o));
+    });
+}
+
+void Node::read_interval(const pb::RangeRequest& request, SharedRanges::Taker taker) {
+    const auto& store = machine_.store();
+    auto reader =
+        std::make_shared<RangeReader>(machine_.shared_database(), reader_options(request, store));
+    if (!reader->step(kRecordsOnLoop)) return taker(body_of(*reader));
+    const std::string question = question_of(request, store);
+    if (shared_ranges_.join(question, std::move(taker))) return;
+    auto read = [reader] {
+        while (reader->step(kRecordsOnLoop)) {
+        }
     };
-    if (!reader->step(kRecordsOnLoop)) return finish();
-    machine_.in_background(
-        [reader] {
-            while (reader->step(kRecordsOnLoop)) {
-            }
-        },
-        std::move(finish));
+    auto finish = [this, alive = alive_, question, r = std::move(reader)]() mutable {
+        const RangeBody body = body_of(*std::exchange(r, nullptr));
+        if (*alive) shared_ranges_.finish(question, body);
+    };
+    machine_.in_background(std::move(read), std::move(finish));
 }
 
 void Node::open_range(pb::RangeRequest request, Done<OpenRange> done, Caller caller) {
@@ -157,18 +194,10 @@ void Node::open_range(pb::RangeRequest request, Done<OpenRange> done, Caller cal
         TRY_VOID(readable());
         TRY_VOID(store.check_revision(r.revision()));
         store.count_range();
-        RangeReader::Options options;
-        options.interval = schema::KeyInterval::of(r.key(), r.range_end());
-        // One key is the interval up to its successor.
-        if (options.interval.single)
-            options.interval = schema::KeyInterval::of(r.key(), r.key() + std::string(1, '\0'));
-        options.revision = store.is_newest(r.revision()) ? 0 : r.revision();
-        options.limit = r.limit();
-        options.count_only = r.count_only();
-        options.keys_only = r.keys_only();
         OpenRange out;
         fill_header(&out.header);
-        out.reader = std::make_shared<RangeReader>(machine_.shared_database(), std::move(options));
+        out.reader =
+            std::make_shared<RangeReader>(machine_.shared_database(), reader_options(r, store));
         return out;
     };
     if (request.serializable()) return done(open(request));

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "kvstore/auth/caller.h"
 #include "kvstore/core/auto_compactor.h"
+#include "kvstore/core/shared_ranges.h"
 #include "kvstore/machine.h"
 #include "kvstore/replica/replica.h"
 #include "kvstore/timers.h"
@@ -36,13 +37,10 @@ struct OpenRange {
     std::shared_ptr<RangeReader> reader;
 };
 
-// The answer to a range with its records as they lie in the database: nothing is decoded on its way
-// to the wire.
+// The answer to a range, encoded but for its header.
 struct EncodedRange {
     etcdserverpb::ResponseHeader header;
-    std::vector<std::string> kvs;  // RangeResponse's field of that name, in pieces
-    bool more = false;
-    std::int64_t count = 0;
+    RangeBody body;
 };
 
 class Node {
@@ -80,7 +78,8 @@ class Node {
     // write when its entry is applied. Without a caller: the store's own users, trusted.
     void range(etcdserverpb::RangeRequest request, Done<etcdserverpb::RangeResponse> done,
                Caller caller = {});
-    // The same, for ranges that are plain (is_plain). A long one is read off the loop.
+    // The same, for ranges that are plain (is_plain). A long one is read off the loop, and once for
+    // all who ask for it at a time.
     void range_encoded(etcdserverpb::RangeRequest request, Done<EncodedRange> done,
                        Caller caller = {});
     // For a plain range, to be read in steps. The reader is to be stepped by one thread at a time.
@@ -171,6 +170,7 @@ class Node {
     template <class T, class Read>
     void read_store(bool aside, Read read, Done<T> done);
     void read_encoded(const etcdserverpb::RangeRequest& request, Done<EncodedRange> done);
+    void read_interval(const etcdserverpb::RangeRequest& request, SharedRanges::Taker taker);
     // Runs `read` once what it sees is linearizable.
     void after_read_index(base::UniqueFunction<void(base::Status)> read);
     void list_lease_keys(etcdserverpb::LeaseTimeToLiveResponse response,
@@ -201,6 +201,7 @@ class Node {
     std::unique_ptr<Timers::Timer> tick_;
     std::unique_ptr<Timers::Timer> scrub_;
     AutoCompactor compactor_;
+    SharedRanges shared_ranges_;
     raft::Term lease_term_;        // in which this member handles leases
     std::int64_t used_bytes_ = 0;  // of the quota: as measured last, and what was let in since
     bool raising_alarm_ = false;

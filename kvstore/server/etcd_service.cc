@@ -17,26 +17,24 @@ constexpr char kMoreTag = 3 << 3;
 constexpr char kCountTag = 4 << 3;
 
 void answer_encoded(net::GrpcCall& call, EncodedRange range) {
+    RangeBody& body = range.body;
     std::string head(net::kGrpcPrefix, '\0');
     const std::string header = range.header.SerializeAsString();
     head.push_back(kHeaderTag);
     base::append_varint(&head, header.size());
     head += header;
     std::string tail;
-    if (range.more) tail.append({kMoreTag, 1});
-    if (range.count != 0) {
+    if (body.more) tail.append({kMoreTag, 1});
+    if (body.count != 0) {
         tail.push_back(kCountTag);
-        base::append_varint(&tail, static_cast<std::uint64_t>(range.count));
+        base::append_varint(&tail, static_cast<std::uint64_t>(body.count));
     }
-    if (range.kvs.size() <= 1) {
-        if (!range.kvs.empty()) head += range.kvs[0];
+    if (body.kvs.size() <= 1) {
+        if (!body.kvs.empty()) head += *body.kvs[0];
         return call.respond_frame(head + tail);
     }
-    std::vector<net::SharedBytes> rest;
-    for (auto& piece : range.kvs)
-        rest.push_back(net::share(std::move(piece)));
-    rest.push_back(net::share(std::move(tail)));
-    call.respond_frame(std::move(head), std::move(rest));
+    body.kvs.push_back(net::share(std::move(tail)));
+    call.respond_frame(std::move(head), std::move(body.kvs));
 }
 
 // `call` is past the gate.

@@ -60,7 +60,8 @@ bool is_reference() {
     return std::getenv("COXSWAIN_REFERENCE") != nullptr;
 }
 
-base::Result<std::string> call_bytes(const std::string& path, const std::string& request) {
+std::future<base::Result<std::string>> call_later(const std::string& path,
+                                                  const std::string& request) {
     auto done = std::make_shared<std::promise<base::Result<std::string>>>();
     auto answer = done->get_future();
     auto c = channel();
@@ -69,7 +70,11 @@ base::Result<std::string> call_bytes(const std::string& path, const std::string&
             done->set_value(std::move(result));
         });
     });
-    return answer.get();
+    return answer;
+}
+
+base::Result<std::string> call_bytes(const std::string& path, const std::string& request) {
+    return call_later(path, request).get();
 }
 
 struct Stream::Impl {

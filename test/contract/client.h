@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,9 @@ namespace pb = etcdserverpb;
 // Calls and streams that begin from now on go to this server, with a user's token.
 void use(const std::string& endpoint, const std::string& token = {});
 
+// A call that is on its way; the serialized answer.
+std::future<base::Result<std::string>> call_later(const std::string& path,
+                                                  const std::string& request);
 // One call; the serialized answer.
 base::Result<std::string> call_bytes(const std::string& path, const std::string& request);
 // All messages of a streamed answer.

@@ -1,5 +1,7 @@
 // What etcd's KV service promises about revisions, ranges and transactions.
 
+#include <map>
+
 #include "test/contract/client.h"
 
 namespace contract {
@@ -337,6 +339,64 @@ TEST_F(Kv, AReadOnlyTransactionBypassesTheLog) {
     for (int i = 0; i < 20; ++i)
         EXPECT_EQ(txn(request)->responses(0).response_range().kvs(0).value(), "1");
     EXPECT_LT(index() - before, 20U);
+}
+
+TEST_F(Kv, ManyWhoListTheSameAtOnceEachGetTheRevisionThatTheyAreTold) {
+    constexpr int kKeys = 500;
+    const auto name = [](int i) { return "k" + std::to_string(1000 + i); };
+    std::map<std::int64_t, int> written;  // the key, by revision
+    for (int i = 0; i < kKeys; ++i)
+        written[put(name(i), std::string(200, 'v'))] = i;
+    const auto first = written.rbegin()->first;
+    struct Question {
+        pb::RangeRequest request;
+        std::future<base::Result<std::string>> answer;
+    };
+    std::vector<Question> questions;
+    std::vector<std::pair<int, std::future<base::Result<std::string>>>> puts;
+    for (int round = 0; round < 20; ++round) {
+        for (int i = 0; i < 12; ++i) {
+            auto request = all();
+            request.set_limit(i % 4 == 1 ? 400 : 0);
+            request.set_keys_only(i % 4 == 2);
+            request.set_revision(i % 4 == 3 ? first + round / 2 : 0);
+            request.set_serializable(i % 3 == 0);
+            const std::string bytes = request.SerializeAsString();
+            questions.push_back({request, call_later("/etcdserverpb.KV/Range", bytes)});
+        }
+        pb::PutRequest request;
+        request.set_key(key(name(round)));
+        request.set_value(std::string(200, 'w'));
+        puts.emplace_back(round, call_later("/etcdserverpb.KV/Put", request.SerializeAsString()));
+        if (round % 2 != 0) puts.back().second.wait();
+    }
+    for (auto& [i, answer] : puts) {
+        pb::PutResponse put;
+        ASSERT_TRUE(put.ParseFromString(answer.get().value()));
+        written[put.header().revision()] = i;
+    }
+    for (auto& [request, answer] : questions) {
+        const auto bytes = answer.get();
+        if (request.revision() != 0 && !bytes) {
+            EXPECT_EQ(bytes.error().code, base::Code::kOutOfRange);  // not there yet
+            continue;
+        }
+        ASSERT_EQ(error_of(bytes), "OK");
+        pb::RangeResponse out;
+        ASSERT_TRUE(out.ParseFromString(*bytes));
+        const auto at = request.revision() != 0 ? request.revision() : out.header().revision();
+        std::map<int, std::int64_t> expected;  // mod revisions
+        for (const auto& [revision, i] : written)
+            if (revision <= at) expected[i] = revision;
+        ASSERT_EQ(out.count(), kKeys);
+        ASSERT_EQ(out.kvs_size(), request.limit() != 0 ? request.limit() : kKeys);
+        EXPECT_EQ(out.more(), request.limit() != 0);
+        for (int i = 0; i < out.kvs_size(); ++i) {
+            ASSERT_EQ(out.kvs(i).key(), key(name(i)));
+            ASSERT_EQ(out.kvs(i).mod_revision(), expected[i]);
+            ASSERT_EQ(out.kvs(i).value().size(), request.keys_only() ? 0U : 200U);
+        }
+    }
 }
 
 // --- streamed ranges (newer than 3.6)
