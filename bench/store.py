@@ -229,9 +229,9 @@ def puts(system, options):
             yield "HTTP/2 call + peer + fdatasync, each alone, ms", alone, None
             yield "  a put of 1 stream, as a multiple of that", 1000 / rate / alone, False
             yield "the same with two of three fdatasyncs at once, ms", shared, None
-            yield "  a put of 1 stream, as a multiple of that", 1000 / rate / shared, False
+            yield "  a put of 1 stream, as a multiple of that one", 1000 / rate / shared, False
         yield f"puts/s, 256 B, {streams} streams", rate, True
-        yield f"  their 99th percentile, ms", p99, False
+        yield f"  the 99th percentile of {streams} streams, ms", p99, False
 
 
 def txns(system, options):
@@ -285,7 +285,7 @@ def ranges(system, options):
     with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
         rates = [rate for rate, _ in pool.map(lambda body: h2load(url, "/etcdserverpb.KV/Range", body, 1, requests // 10), questions)]
     yield "ranges/s, 10 streams with a question each", sum(rates), True
-    yield "  the leader's CPU ms a range", (cpu_seconds(pid) - before) * 1000 / (requests // 10 * 10), False
+    yield "  the leader's CPU ms for one of these", (cpu_seconds(pid) - before) * 1000 / (requests // 10 * 10), False
     yield "  the ceiling: nghttpd's files/s of that size", files_a_second(system.root, 10000 * 1050, requests), None
 
 
@@ -311,7 +311,7 @@ def watch(system, options):
             sys.exit("etcd_load watch failed")
         how = "one put after the other" if in_flight == 1 else f"{in_flight} puts in flight"
         yield f"events/s to {watchers:,} watchers, {how}", json.loads(load.stdout.read())["events_per_second"], True
-        yield "  the leader's CPU s a million", (cpu_seconds(pid) - cpu) * 1e6 / (watchers * puts), False
+        yield f"  the leader's CPU s a million, {how}", (cpu_seconds(pid) - cpu) * 1e6 / (watchers * puts), False
     yield "  resident MB more at its peak", peak - memory, False
 
 

@@ -176,9 +176,7 @@ void WatchHub::hand_out(std::size_t budget) {
     while (budget > 0 && !handing_.empty()) {
         Group& group = *handing_.front();
         budget = hand_out(group, budget);
-        if (group.handing) return;
-        group.is_handing = false;
-        handing_.pop_front();
+        if (!group.handing) handing_.pop_front();
     }
 }
 
@@ -197,12 +195,14 @@ void WatchHub::notify(const std::vector<RevisionEventsPtr>& batch) {
     }
     for (Group* group : std::exchange(offered_, {})) {
         // Who is slower than the changes come gets them one batch after the other all the same.
-        if (group->handing) hand_out(*group, SIZE_MAX);
+        if (group->handing)
+            hand_out(*group, SIZE_MAX);
+        else
+            handing_.push_back(group);
         tidy(*group);
         group->batch.revision = batch.back()->revision;
         group->handing = std::make_shared<const WatchBatch>(std::exchange(group->batch, {}));
         group->handed = 0;
-        if (!std::exchange(group->is_handing, true)) handing_.push_back(group);
     }
     hand_out(wants_pump ? slice : SIZE_MAX);
     if (!handing_.empty()) wants_pump();

@@ -114,9 +114,8 @@ class WatchHub {
         std::size_t size = 0;           // without those who left
         std::size_t want_previous = 0;  // so many of them
         WatchBatch batch;               // being filled by notify()
-        WatchBatchPtr handing;          // being handed out; null: nothing is
+        WatchBatchPtr handing;          // being handed out, and it is in handing_; null: nothing is
         std::size_t handed = 0;         // the first watchers, who are through with it
-        bool is_handing = false;        // it is in handing_
     };
     struct SinkEntry {
         std::int64_t number = 0;  // in the order of their coming

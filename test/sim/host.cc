@@ -219,7 +219,12 @@ base::Status Host::start() {
         };
         node_ = std::make_unique<kvstore::Node>(std::make_unique<SimTimers>(*this), *machine_,
                                                 *replica_, std::move(options));
-        node_->hub().slice = 1 + world_.random.below(3);
+        kvstore::WatchHub& hub = node_->hub();
+        hub.slice = 1 + world_.random.below(3);
+        hub.wants_pump = [pump = std::move(hub.wants_pump)] {
+            World::cover("changes handed to watchers in slices");
+            pump();
+        };
     };
     call(begin);
     if (outcome.has_value() && !up()) return base::unavailable("the process ended while it began");
