@@ -25,7 +25,8 @@ namespace raft {
 struct DiskBatch {
     struct Create {
         std::string name;
-        std::uint64_t bytes;  // preallocated, zeros
+        std::uint64_t bytes;     // preallocated, zeros
+        std::uint64_t next = 0;  // if known, the size of the one that follows when this is full
     };
     struct Write {
         std::string name;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,12 +14,14 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "raft/wal/spare_file.h"
 
 namespace raft {
 namespace {
@@ -39,10 +40,21 @@ base::Histogram& sync_seconds() {
     return h;
 }
 
+// Files up to this size are filled with zeros when they are made, larger ones ahead of need
+// (SpareFile).
+constexpr std::uint64_t kZeroedAtOnce = 1 << 20;
+
+// 0 where the file system does not say.
+std::uint64_t free_bytes(const std::string& directory) {
+    std::error_code failed;
+    const auto space = std::filesystem::space(directory, failed);
+    return failed ? 0 : space.available;
+}
+
 // Carries out batches; lives on the disk thread.
 class Writer {
   public:
-    explicit Writer(std::string directory) : directory_(std::move(directory)) {}
+    explicit Writer(const std::string& directory) : directory_(directory), spare_(directory) {}
     ~Writer() {
         for (const auto& [name, fd] : open_)
             ::close(fd);
@@ -91,20 +103,24 @@ class Writer {
     }
 
     base::Status make(const DiskBatch::Create& create) {
+        // The first one since the start may take half of what is reserved: on a full disk a member
+        // starts, too.
+        const std::uint64_t reserved = PosixDisk::kReservedBytes / (made_any_ ? 1 : 2);
+        const std::string path = directory_ + "/" + create.name;
+        if (::access(path.c_str(), F_OK) != 0 && free_bytes(directory_) >= reserved &&
+            spare_.take(create.bytes, path))
+            directory_changed_ = true;
         TRY(const int fd, handle(create.name));
         dirty_.insert(create.name);
-        const auto size = static_cast<off_t>(create.bytes);
         struct stat info {};
-        struct statvfs room {};
-        if (::fstat(fd, &info) != 0 || ::fstatvfs(fd, &room) != 0) return failed(create.name);
-        // The first one since the start may take half of what is reserved: on a full disk a member
-        // starts, too. A batch that is tried again may have its file.
-        const std::uint64_t reserved = PosixDisk::kReservedBytes / (made_any_ ? 1 : 2);
+        if (::fstat(fd, &info) != 0) return failed(create.name);
+        // The spare file has it already, and that of a batch that is tried again.
         const std::uint64_t has = static_cast<std::uint64_t>(info.st_blocks) * 512;
-        if (has < create.bytes && room.f_bavail * room.f_frsize < create.bytes - has + reserved) {
+        if (has < create.bytes && free_bytes(directory_) < create.bytes - has + reserved) {
             errno = ENOSPC;
             return failed("allocate " + create.name);
         }
+        const auto size = static_cast<off_t>(create.bytes);
         int rc = 0;
         do {
             rc = ::fallocate(fd, 0, 0, size);
@@ -112,12 +128,18 @@ class Writer {
         if (rc != 0 && errno == EOPNOTSUPP) rc = ::ftruncate(fd, size);
         if (rc != 0) return failed("allocate " + create.name);
         made_any_ = true;
+        if (create.bytes <= kZeroedAtOnce)
+            TRY_VOID(put({create.name, 0, std::string(create.bytes, '\0')}));
+        filling_ = create;
         return {};
     }
 
     base::Status put(const DiskBatch::Write& write) {
         TRY(const int fd, handle(write.name));
         dirty_.insert(write.name);
+        if (filling_.next > 0 && write.name == filling_.name &&
+            write.offset + write.data.size() > filling_.bytes / 2)
+            spare_.prepare(filling_.next, PosixDisk::kReservedBytes);
         std::string_view rest = write.data;
         auto offset = static_cast<off_t>(write.offset);
         while (!rest.empty()) {
@@ -163,6 +185,8 @@ class Writer {
     std::set<std::string> dirty_;
     bool directory_changed_ = false;
     bool made_any_ = false;
+    DiskBatch::Create filling_{};
+    SpareFile spare_;
 };
 
 }  // namespace
@@ -177,7 +201,8 @@ struct PosixDisk::Impl : std::enable_shared_from_this<PosixDisk::Impl> {
         std::vector<base::UniqueFunction<void()>> done;
     };
 
-    Impl(base::Loop& o, std::string d) : owner(o), directory(std::move(d)), writer(directory) {}
+    Impl(base::Loop& o, std::string d)
+        : owner(o), directory(std::move(d)), writer(std::in_place, directory) {}
 
     void start_next() {
         if (busy || queue.empty()) return;
@@ -207,7 +232,7 @@ struct PosixDisk::Impl : std::enable_shared_from_this<PosixDisk::Impl> {
     void run(const Job& job) {
         bool troubled = false;
         while (!closing.load()) {
-            const base::Status status = writer.run(job.batch);
+            const base::Status status = writer->run(job.batch);
             if (status) break;
             if (!troubled) {
                 LOG_ERROR("wal", "cannot write, waiting for space: {}", status.error().message);
@@ -236,7 +261,7 @@ struct PosixDisk::Impl : std::enable_shared_from_this<PosixDisk::Impl> {
 
     base::Loop& owner;
     std::string directory;
-    Writer writer;
+    std::optional<Writer> writer;  // of the disk thread while there is one
     int lock_fd = -1;
     std::deque<Waiting> queue;
     bool busy = false;
@@ -271,6 +296,7 @@ PosixDisk::~PosixDisk() {
     impl_->thread->stop();
     impl_->thread->join();
     impl_->thread.reset();  // with what was posted to it
+    impl_->writer.reset();
     ::close(impl_->lock_fd);
 }
 
@@ -286,9 +312,7 @@ base::Result<std::vector<std::string>> PosixDisk::list() {
 }
 
 std::uint64_t PosixDisk::room() const {
-    std::error_code failed;
-    const auto space = std::filesystem::space(impl_->directory, failed);
-    return failed ? 0 : space.available;
+    return free_bytes(impl_->directory);
 }
 
 base::Result<std::string> PosixDisk::read(const std::string& name, std::uint64_t offset,

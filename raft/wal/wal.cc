@@ -13,6 +13,11 @@ namespace raft {
 
 using wal::RecordType;
 
+namespace {
+// Soon there, and filled with zeros; while it is filled, the next is made.
+constexpr std::uint64_t kFirstSegmentBytes = 1 << 20;
+}  // namespace
+
 base::Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options,
                                              WalRecovered* recovered, Done ready) {
     std::unique_ptr<Wal> wal(new Wal(disk, std::move(options)));
@@ -41,7 +46,7 @@ base::Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options,
     wal->segments_.push_back({sequence - 1, 0, start, 0, wal->last_});
     wal->durable_lsn_ = start;
     const bool fresh = wal->segments_.size() == 1;
-    wal->begin_segment(&batch, fresh, 0);
+    wal->begin_segment(&batch, fresh, std::min(kFirstSegmentBytes, wal->options_.segment_bytes), 0);
     if (fresh) {
         wal->segments_.pop_front();
     } else {
@@ -51,7 +56,7 @@ base::Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options,
     return wal;
 }
 
-void Wal::begin_segment(DiskBatch* batch, bool reset, std::uint64_t need) {
+void Wal::begin_segment(DiskBatch* batch, bool reset, std::uint64_t usual, std::uint64_t need) {
     wal::SegmentHeader h;
     h.sequence = segments_.back().sequence + 1;
     CHECK(h.sequence <= std::numeric_limits<std::uint32_t>::max());
@@ -65,9 +70,9 @@ void Wal::begin_segment(DiskBatch* batch, bool reset, std::uint64_t need) {
     h.reset = reset;
     std::string bytes = wal::encode_header(h);
     const std::string name = wal::segment_name(h.sequence);
-    const std::uint64_t size = std::max(options_.segment_bytes, bytes.size() + need);
+    const std::uint64_t size = std::max(usual, bytes.size() + need);
     segments_.push_back({h.sequence, size, h.start_lsn, bytes.size(), h.previous});
-    batch->creates.push_back({name, size});
+    batch->creates.push_back({name, size, options_.segment_bytes});
     batch->writes.push_back({name, 0, std::move(bytes)});
 }
 
@@ -75,7 +80,7 @@ void Wal::add_record(DiskBatch* batch, RecordType type, std::string_view head,
                      std::string_view tail, std::size_t more) {
     const std::size_t need = wal::kRecordHeader + head.size() + tail.size();
     if (segments_.back().used + need > segments_.back().file_bytes)
-        begin_segment(batch, false, need);
+        begin_segment(batch, false, options_.segment_bytes, need);
     Segment& s = segments_.back();
     std::string name = wal::segment_name(s.sequence);
     if (batch->writes.empty() || batch->writes.back().name != name) {
@@ -179,7 +184,7 @@ void Wal::reset(Position position, const Config& config, Done done) {
     configs_.assign(1, {position.index, config});
     base_ = last_ = position;
     commit_ = std::max(commit_, position.index);
-    begin_segment(&batch, true, 0);
+    begin_segment(&batch, true, options_.segment_bytes, 0);
     segments_.erase(segments_.begin(), segments_.end() - 1);
     submit(std::move(batch), std::move(done));
 }

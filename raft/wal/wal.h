@@ -105,7 +105,8 @@ class Wal final : public EntrySource {
 
     Wal(Disk& disk, WalOptions options) : disk_(disk), options_(options) {}
 
-    void begin_segment(DiskBatch* batch, bool reset, std::uint64_t need);
+    // Of `usual` bytes, or what its header and `need` take.
+    void begin_segment(DiskBatch* batch, bool reset, std::uint64_t usual, std::uint64_t need);
     // Of segments_, when those of entries ≤ `limit` go.
     std::size_t first_kept(Index limit, const Log& log) const;
     // `more`: about so many bytes come behind it in the same batch.
