@@ -14,7 +14,7 @@ constexpr std::size_t kKeptBytes = 1 << 20;
 }  // namespace
 
 void MessageInbox::push(std::string_view bytes) {
-    if (at_ > kKeptBytes && at_ > bytes_.size() / 2) {
+    if (at_ > bytes_.size() / 2) {
         bytes_.erase(0, at_);
         at_ = 0;
     }
@@ -34,6 +34,7 @@ void MessageInbox::fail(base::Error error) {
 
 base::Task<std::optional<std::string>> MessageInbox::take() {
     if (waiter_) co_return base::internal_error("two readers of one stream");
+    use(std::exchange(lent_, 0));
     for (;;) {
         std::string_view rest = unread();
         CO_TRY(auto message, grpc_take_frame(&rest, limit_));
@@ -52,6 +53,15 @@ base::Task<std::optional<std::string>> MessageInbox::take() {
         };
         co_await base::suspend<bool>(std::move(start));
     }
+}
+
+std::optional<std::string_view> MessageInbox::ready() {
+    use(std::exchange(lent_, 0));
+    std::string_view rest = unread();
+    const auto message = grpc_take_frame(&rest, limit_);
+    if (!message || !*message) return std::nullopt;
+    lent_ = unread().size() - rest.size();
+    return **message;
 }
 
 void MessageInbox::use(std::size_t bytes) {

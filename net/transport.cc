@@ -14,6 +14,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr std::size_t kReadSize = 64 << 10;
+constexpr int kBurstsInTurn = 4;
 constexpr std::chrono::seconds kLinger{2};
 
 // What all connections of a thread read into and write from; never used across a loop turn.
@@ -31,7 +32,7 @@ Scratch& scratch() {
 
 void empty(std::string* s) {
     s->clear();
-    if (s->capacity() > (std::size_t{1} << 20)) s->shrink_to_fit();
+    if (s->capacity() > 4 * Transport::kBurst) s->shrink_to_fit();
 }
 
 }  // namespace
@@ -206,7 +207,7 @@ void Transport::flush() {
     for (int round = 0; owner_; ++round) {
         if (!pending_.empty() && !send_pending()) break;
         if (!open_) break;
-        if (round == 16) {  // others want their turn too
+        if (round == kBurstsInTurn) {  // others want their turn too
             more = true;
             break;
         }

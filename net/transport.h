@@ -33,7 +33,7 @@ class TransportOwner {
 
 class Transport : public std::enable_shared_from_this<Transport> {
   public:
-    static constexpr std::size_t kBurst = 128 << 10;
+    static constexpr std::size_t kBurst = 512 << 10;
     using Socket = boost::asio::ip::tcp::socket;
 
     // `tls` may be null: clear text.
