@@ -1,14 +1,19 @@
 #include "base/loop.h"
 
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <future>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/log.h"
 
@@ -16,12 +21,67 @@ namespace base {
 
 namespace asio = boost::asio;
 
+// What is posted waits in a queue of its own, of which an eventfd tells the loop. asio::post from
+// another thread would wake the loop while it holds the lock that the loop then has to wait for:
+// two sleeps for each value that is handed over.
 struct Loop::Impl {
-    explicit Impl(std::string n) : name(std::move(n)), work(context.get_executor()) {}
+    explicit Impl(std::string n)
+        : name(std::move(n)),
+          work(context.get_executor()),
+          posted(context, ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+        CHECK(posted.is_open());
+        listen();
+    }
+    ~Impl() {
+        // What is dropped may post more.
+        while (!take().empty()) {
+        }
+    }
+
+    bool on_loop() { return context.get_executor().running_in_this_thread(); }
+
+    void post(UniqueFunction<void()> f) {
+        {
+            const std::lock_guard lock(mutex);
+            queue.push_back(std::move(f));
+            if (std::exchange(told, true)) return;
+        }
+        if (on_loop()) return asio::post(context, [this] { drain(); });
+        const std::uint64_t one = 1;
+        CHECK(::write(posted.native_handle(), &one, sizeof one) == sizeof one);
+    }
+
+    void listen() {
+        posted.async_read_some(asio::buffer(&count, sizeof count),
+                               [this](const boost::system::error_code& ec, std::size_t) {
+                                   if (ec) return;
+                                   drain();
+                                   listen();
+                               });
+    }
+
+    std::vector<UniqueFunction<void()>> take() {
+        const std::lock_guard lock(mutex);
+        told = false;
+        return std::exchange(queue, {});
+    }
+
+    void drain() {
+        for (auto& f : take()) {
+            if (context.stopped()) return;
+            auto now = std::move(f);
+            now();
+        }
+    }
 
     std::string name;
     asio::io_context context{1};
     asio::executor_work_guard<asio::io_context::executor_type> work;
+    asio::posix::stream_descriptor posted;
+    std::uint64_t count = 0;  // of `posted`, and of no interest
+    std::mutex mutex;
+    std::vector<UniqueFunction<void()>> queue;
+    bool told = false;  // drain() will run
     std::thread thread;
 };
 
@@ -61,7 +121,7 @@ void Loop::join() {
 }
 
 void Loop::post(UniqueFunction<void()> f) {
-    asio::post(impl_->context, std::move(f));
+    impl_->post(std::move(f));
 }
 
 void Loop::run_and_wait(UniqueFunction<void()> f) {
@@ -76,7 +136,7 @@ void Loop::run_and_wait(UniqueFunction<void()> f) {
 }
 
 bool Loop::on_loop() const {
-    return impl_->context.get_executor().running_in_this_thread();
+    return impl_->on_loop();
 }
 
 struct Timer::Impl : std::enable_shared_from_this<Timer::Impl> {

@@ -90,6 +90,7 @@ void Link::send(Message message) {
     const bool waiting = transport_ == nullptr && attempt_ == nullptr;
     if (waiting) return;  // reported already
     queue_bytes_ += message.cost();
+    const bool may_wait = message.type == MessageType::kCommit;
     queue_.push_back(std::move(message));
     bool dropped = false;
     while (queue_.size() > owner_->options.max_queue_messages ||
@@ -99,7 +100,13 @@ void Link::send(Message message) {
         dropped = true;
     }
     if (dropped) owner_->report_unreachable(peer_);
-    if (transport_) transport_->want_flush();
+    if (!transport_) return;
+    if (!may_wait) return transport_->want_flush();
+    // What is committed is about to be applied: answers to clients go first.
+    owner_->loop.post([weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (self && self->transport_) self->transport_->want_flush();
+    });
 }
 
 void Link::fill(std::string* out) {

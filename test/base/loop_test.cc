@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <thread>
 
 namespace base {
 namespace {
@@ -20,6 +21,70 @@ TEST(Loop, RunsPostedWorkInOrderOnItsThread) {
     EXPECT_FALSE(loop.on_loop());
     ASSERT_EQ(seen.size(), 100U);
     EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+}
+
+// One queue for all: what the loop posts to itself does not overtake what others posted before.
+TEST(Loop, ItsOwnPostsQueueUpBehindThoseOfOthers) {
+    Loop loop("test");
+    loop.start();
+    for (int round = 0; round < 200; ++round) {
+        std::vector<std::string> seen;
+        std::promise<void> first_is_posted;
+        loop.post([&] {
+            first_is_posted.get_future().wait();
+            loop.post([&] { seen.emplace_back("own"); });
+        });
+        loop.post([&] { seen.emplace_back("other's"); });
+        first_is_posted.set_value();
+        loop.run_and_wait([] {});
+        loop.run_and_wait([] {});
+        ASSERT_EQ(seen, (std::vector<std::string>{"other's", "own"}));
+    }
+}
+
+TEST(Loop, LosesNothingThatManyThreadsPost) {
+    constexpr int kThreads = 4;
+    constexpr int kEach = 20'000;
+    Loop loop("test");
+    loop.start();
+    std::vector<int> next(kThreads);
+    int out_of_order = 0;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t)
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < kEach; ++i)
+                loop.post([&, t, i] { out_of_order += next[t]++ != i; });
+        });
+    for (auto& thread : threads)
+        thread.join();
+    loop.run_and_wait([] {});
+    EXPECT_EQ(next, std::vector<int>(kThreads, kEach));
+    EXPECT_EQ(out_of_order, 0);
+}
+
+TEST(Loop, WhatIsPendingWhenItStopsIsDroppedAndMayPostMore) {
+    struct Guard {
+        ~Guard() {
+            loop->post([n = dropped] { ADD_FAILURE() << "ran after the end"; });
+            ++*dropped;
+        }
+        Loop* loop;
+        int* dropped;
+    };
+    int dropped = 0;
+    {
+        Loop loop("test");
+        loop.post([&loop] { loop.stop(); });
+        loop.post([guard = std::make_unique<Guard>(&loop, &dropped)] {
+            ADD_FAILURE() << "ran behind the handler that stopped the loop";
+        });
+        loop.start();
+        loop.join();
+        loop.post([guard = std::make_unique<Guard>(&loop, &dropped)] {
+            ADD_FAILURE() << "ran after the end";
+        });
+    }
+    EXPECT_EQ(dropped, 2);
 }
 
 TEST(Timer, RepeatsUntilItsCallbackCancelsIt) {
