@@ -32,10 +32,13 @@ struct Loop::Impl {
         CHECK(posted.is_open());
         listen();
     }
+    // What is dropped, here or with the context, may post more.
     ~Impl() {
-        // What is dropped may post more.
-        while (!take().empty()) {
+        {
+            const std::lock_guard lock(mutex);
+            ended = true;
         }
+        take();
     }
 
     bool on_loop() { return context.get_executor().running_in_this_thread(); }
@@ -43,6 +46,7 @@ struct Loop::Impl {
     void post(UniqueFunction<void()> f) {
         {
             const std::lock_guard lock(mutex);
+            if (ended) return;
             queue.push_back(std::move(f));
             if (std::exchange(told, true)) return;
         }
@@ -75,13 +79,14 @@ struct Loop::Impl {
     }
 
     std::string name;
+    std::mutex mutex;
+    std::vector<UniqueFunction<void()>> queue;
+    bool told = false;   // drain() will run
+    bool ended = false;  // nothing is queued any more
     asio::io_context context{1};
     asio::executor_work_guard<asio::io_context::executor_type> work;
     asio::posix::stream_descriptor posted;
     std::uint64_t count = 0;  // of `posted`, and of no interest
-    std::mutex mutex;
-    std::vector<UniqueFunction<void()>> queue;
-    bool told = false;  // drain() will run
     std::thread thread;
 };
 
