@@ -81,4 +81,10 @@ Status make_directories(const std::string& path, unsigned mode) {
     return {};
 }
 
+std::uint64_t free_bytes(const std::string& path) {
+    std::error_code failed;
+    const auto space = std::filesystem::space(path, failed);
+    return failed ? 0 : space.available;
+}
+
 }  // namespace base

@@ -2,6 +2,7 @@
 // Helpers with files, for start-up, configuration and tools: blocking, so never on a loop that
 // serves requests.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -20,5 +21,7 @@ Status write_all(int fd, std::string_view bytes, const std::string& path);
 Status sync_directory(const std::string& path);
 // Makes the directory and its parents; no error when it is there.
 Status make_directories(const std::string& path, unsigned mode = 0755);
+// For an ordinary user, on the file system that `path` lies in; 0 where it does not say.
+std::uint64_t free_bytes(const std::string& path);
 
 }  // namespace base

@@ -10,6 +10,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <cerrno>
+#include <cstring>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -21,15 +23,20 @@ namespace base {
 
 namespace asio = boost::asio;
 
+namespace {
+int new_eventfd() {
+    const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK(fd >= 0, "eventfd: {}", std::strerror(errno));
+    return fd;
+}
+}  // namespace
+
 // What is posted waits in a queue of its own, of which an eventfd tells the loop. asio::post from
 // another thread would wake the loop while it holds the lock that the loop then has to wait for:
 // two sleeps for each value that is handed over.
 struct Loop::Impl {
     explicit Impl(std::string n)
-        : name(std::move(n)),
-          work(context.get_executor()),
-          posted(context, ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-        CHECK(posted.is_open());
+        : name(std::move(n)), work(context.get_executor()), posted(context, new_eventfd()) {
         listen();
     }
     // What is dropped, here or with the context, may post more.

@@ -227,8 +227,6 @@ base::Awaitable<void> watch_stream(Channel channel, int watches, Counts* counts)
         auto message = co_await stream->read();
         if (!message || !*message) give_up("a watch stream has ended");
         count(**message, counts);
-        while (const auto next = stream->ready())
-            count(*next, counts);
     }
 }
 

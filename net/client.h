@@ -115,9 +115,6 @@ class GrpcClientStream {
     // The next message; nullopt when the call ended with OK; otherwise the call's status as the
     // error. One reader at a time.
     virtual base::Task<std::optional<std::string>> read() = 0;
-    // The next message, if it is here already, where it lies: until the stream is read again, or
-    // the caller suspends. Otherwise nullopt, and read() waits for it or says why there is none.
-    virtual std::optional<std::string_view> ready() = 0;
     virtual void cancel() = 0;
     // Response metadata: headers once the first message or the end is in, trailers at the end.
     virtual const Headers& headers() const = 0;

@@ -189,7 +189,6 @@ class StreamCall final : public Call {
         auto keep = shared_from_this();
         co_return co_await inbox_.take();
     }
-    std::optional<std::string_view> ready() { return inbox_.ready(); }
 
   private:
     void on_closed(base::Status status, Headers trailers) override {
@@ -223,7 +222,6 @@ class StreamHandle final : public GrpcClientStream {
     base::Status write(std::string_view message) override { return call_->write(message); }
     void half_close() override { call_->half_close(); }
     base::Task<std::optional<std::string>> read() override { return call_->read(); }
-    std::optional<std::string_view> ready() override { return call_->ready(); }
     void cancel() override { call_->fail(base::cancelled("the call was cancelled")); }
     const Headers& headers() const override { return call_->head_fields; }
     const Headers& trailers() const override { return call_->trailer_fields; }

@@ -34,7 +34,6 @@ void MessageInbox::fail(base::Error error) {
 
 base::Task<std::optional<std::string>> MessageInbox::take() {
     if (waiter_) co_return base::internal_error("two readers of one stream");
-    use(std::exchange(lent_, 0));
     for (;;) {
         std::string_view rest = unread();
         CO_TRY(auto message, grpc_take_frame(&rest, limit_));
@@ -53,15 +52,6 @@ base::Task<std::optional<std::string>> MessageInbox::take() {
         };
         co_await base::suspend<bool>(std::move(start));
     }
-}
-
-std::optional<std::string_view> MessageInbox::ready() {
-    use(std::exchange(lent_, 0));
-    std::string_view rest = unread();
-    const auto message = grpc_take_frame(&rest, limit_);
-    if (!message || !*message) return std::nullopt;
-    lent_ = unread().size() - rest.size();
-    return **message;
 }
 
 void MessageInbox::use(std::size_t bytes) {

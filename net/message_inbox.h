@@ -16,7 +16,7 @@ class MessageInbox {
     using Grant = base::UniqueFunction<void(std::size_t bytes)>;
 
     // Messages of at most `limit` bytes. `grant`: the peer may send as much again; called by take()
-    // and ready() only.
+    // only.
     MessageInbox(std::size_t limit, Grant grant) : limit_(limit), grant_(std::move(grant)) {}
 
     void push(std::string_view bytes);
@@ -27,9 +27,6 @@ class MessageInbox {
     // The next message; nullopt at the end; the error, also grpc_take_frame's and Internal where
     // the end is inside a message. The object must live until then.
     base::Task<std::optional<std::string>> take();
-    // The next message where it lies, if all of it is here: until push(), take() or ready() is
-    // called. Otherwise nullopt, of which take() knows the reason.
-    std::optional<std::string_view> ready();
 
   private:
     std::string_view unread() const { return std::string_view(bytes_).substr(at_); }
@@ -41,7 +38,6 @@ class MessageInbox {
     Grant grant_;
     std::string bytes_;
     std::size_t at_ = 0;       // what is before it was read
-    std::size_t lent_ = 0;     // of what is unread, what ready() has returned
     std::size_t owed_ = 0;     // was read, and is not granted yet
     std::size_t granted_ = 0;  // of what is unread
     std::optional<base::Error> error_;

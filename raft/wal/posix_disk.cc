@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <deque>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
@@ -38,17 +37,6 @@ base::Histogram& sync_seconds() {
         {0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256,
          0.512, 1.024, 2.048, 4.096, 8.192});
     return h;
-}
-
-// Files up to this size are filled with zeros when they are made, larger ones ahead of need
-// (SpareFile).
-constexpr std::uint64_t kZeroedAtOnce = 1 << 20;
-
-// 0 where the file system does not say.
-std::uint64_t free_bytes(const std::string& directory) {
-    std::error_code failed;
-    const auto space = std::filesystem::space(directory, failed);
-    return failed ? 0 : space.available;
 }
 
 // Carries out batches; lives on the disk thread.
@@ -107,7 +95,7 @@ class Writer {
         // starts, too.
         const std::uint64_t reserved = PosixDisk::kReservedBytes / (made_any_ ? 1 : 2);
         const std::string path = directory_ + "/" + create.name;
-        if (::access(path.c_str(), F_OK) != 0 && free_bytes(directory_) >= reserved &&
+        if (::access(path.c_str(), F_OK) != 0 && base::free_bytes(directory_) >= reserved &&
             spare_.take(create.bytes, path))
             directory_changed_ = true;
         TRY(const int fd, handle(create.name));
@@ -116,7 +104,7 @@ class Writer {
         if (::fstat(fd, &info) != 0) return failed(create.name);
         // The spare file has it already, and that of a batch that is tried again.
         const std::uint64_t has = static_cast<std::uint64_t>(info.st_blocks) * 512;
-        if (has < create.bytes && free_bytes(directory_) < create.bytes - has + reserved) {
+        if (has < create.bytes && base::free_bytes(directory_) < create.bytes - has + reserved) {
             errno = ENOSPC;
             return failed("allocate " + create.name);
         }
@@ -128,7 +116,8 @@ class Writer {
         if (rc != 0 && errno == EOPNOTSUPP) rc = ::ftruncate(fd, size);
         if (rc != 0) return failed("allocate " + create.name);
         made_any_ = true;
-        if (create.bytes <= kZeroedAtOnce)
+        // Small beside those to come: they are filled with zeros ahead of need, this one now.
+        if (create.bytes < create.next)
             TRY_VOID(put({create.name, 0, std::string(create.bytes, '\0')}));
         filling_ = create;
         return {};
@@ -312,7 +301,7 @@ base::Result<std::vector<std::string>> PosixDisk::list() {
 }
 
 std::uint64_t PosixDisk::room() const {
-    return free_bytes(impl_->directory);
+    return base::free_bytes(impl_->directory);
 }
 
 base::Result<std::string> PosixDisk::read(const std::string& name, std::uint64_t offset,

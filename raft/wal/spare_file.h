@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/loop.h"
@@ -24,6 +25,8 @@ class SpareFile {
     // `reserve` bytes would be left free beside it. Failing is no error: nobody depends on it. From
     // one thread, as take().
     void prepare(std::uint64_t bytes, std::uint64_t reserve);
+    // Whether there is one that take() could give.
+    bool ready() const { return state_ == State::kReady; }
     // Gives the file the name `path`, where there is none, if it is ready and has so many bytes,
     // which are durable. The name is not yet.
     bool take(std::uint64_t bytes, const std::string& path);
@@ -32,11 +35,12 @@ class SpareFile {
     enum class State { kNone, kMaking, kReady };
     bool make(std::uint64_t bytes, std::uint64_t reserve) const;
 
+    std::string directory_;
     std::string path_;
     std::atomic<State> state_{State::kNone};
     std::atomic<bool> closing_{false};
     std::uint64_t bytes_ = 0;
-    base::Loop thread_{"spare"};
+    std::optional<base::WorkerPool> thread_{std::in_place, "spare", 1};
 };
 
 }  // namespace raft

@@ -19,13 +19,6 @@ class Link {
         loop_.run_and_wait([this] { send(); });
     }
     base::Result<std::optional<std::string>> take() { return run(loop_, inbox.take()); }
-    std::optional<std::string> ready() {
-        std::optional<std::string> out;
-        loop_.run_and_wait([&] {
-            if (const auto message = inbox.ready()) out = *message;
-        });
-        return out;
-    }
     std::size_t sent() const { return sent_; }
 
     MessageInbox inbox{kLimit, [this](std::size_t bytes) {
@@ -82,26 +75,13 @@ TEST(MessageInbox, ThePeerIsGrantedWhatWasReadAndNoMore) {
     Link link(std::move(bytes), kWindow, 16 << 10);
     std::size_t read = 0;
     for (int i = 0; i < messages; ++i) {
-        std::optional<std::string> message;
-        if (i % 3 > 0) message = link.ready();
-        if (!message) message = link.take().value();
-        ASSERT_EQ(message, std::to_string(i) + std::string(300, 'x'));
-        read += kGrpcPrefix + message->size();
+        auto message = link.take();
+        ASSERT_TRUE(message && *message);
+        ASSERT_EQ(**message, std::to_string(i) + std::string(300, 'x'));
+        read += kGrpcPrefix + (**message).size();
         ASSERT_LE(link.sent(), read + kWindow);
     }
     EXPECT_EQ(link.sent(), all);
-    EXPECT_EQ(link.take().value(), std::nullopt);
-}
-
-TEST(MessageInbox, OnlyWholeMessagesAreReady) {
-    const std::string begun = grpc_frame("one") + grpc_frame("two") + grpc_frame("three");
-    Link link(begun + grpc_frame("four"), begun.size() - 1, 1000);
-    EXPECT_EQ(link.ready(), "one");
-    EXPECT_EQ(link.ready(), "two");
-    EXPECT_EQ(link.ready(), std::nullopt);
-    EXPECT_EQ(link.take().value(), "three");
-    EXPECT_EQ(link.ready(), "four");
-    EXPECT_EQ(link.ready(), std::nullopt);
     EXPECT_EQ(link.take().value(), std::nullopt);
 }
 

@@ -2,8 +2,10 @@
 
 #include "raft/wal/posix_disk.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -11,6 +13,7 @@
 #include <thread>
 
 #include "base/random.h"
+#include "raft/wal/spare_file.h"
 
 namespace raft {
 namespace {
@@ -73,11 +76,7 @@ class PosixDiskTest : public testing::Test {
         if (::stat((directory_ / name).c_str(), &info) != 0) return {};
         return info.st_ino;
     }
-    bool spare_is_whole() const {
-        std::error_code failed;
-        return std::filesystem::file_size(directory_ / ".spare", failed) == kUsual && !failed;
-    }
-    // Creations take what is ready; whether the spare is, shows only when one is made of it.
+    // A creation takes the spare only once it is ready, which does not show from outside.
     void create_until_of_the_spare() {
         for (int i = 0; i < 1000; ++i) {
             const auto spare = inode(".spare");
@@ -109,21 +108,12 @@ TEST_F(PosixDiskTest, ASpareIsMadeOnceAFileIsHalfFullAndBecomesTheNext) {
     write("a", 6, "record");
     EXPECT_FALSE(inode(".spare"));
     write("a", kSmall / 2, "record");
-    wait_for([&] { return spare_is_whole(); });
+    wait_for([&] { return inode(".spare").has_value(); });
     create_until_of_the_spare();
     EXPECT_FALSE(inode(".spare"));
     EXPECT_EQ(content(made_), followed_by_zeros("header", kUsual));
     write(made_, 6, "record");
     EXPECT_EQ(content(made_), followed_by_zeros("headerrecord", kUsual));
-}
-
-TEST_F(PosixDiskTest, ASpareOfAnotherSizeIsLeftAlone) {
-    create("a", kSmall, "header");
-    write("a", kSmall / 2, "record");
-    wait_for([&] { return spare_is_whole(); });
-    create("large", 2 * kUsual, "header");
-    EXPECT_TRUE(spare_is_whole());
-    EXPECT_EQ(content("large"), followed_by_zeros("header", 2 * kUsual));
 }
 
 TEST_F(PosixDiskTest, WhatAnEarlierProcessLeftIsRemoved) {
@@ -149,10 +139,57 @@ TEST_F(PosixDiskTest, ClosesWhileASpareIsBeingMade) {
 TEST_F(PosixDiskTest, DoesNotListTheSpare) {
     create("a", kSmall, "header");
     write("a", kSmall / 2, "record");
-    wait_for([&] { return spare_is_whole(); });
+    wait_for([&] { return inode(".spare").has_value(); });
     std::vector<std::string> names;
     loop_.run_and_wait([&] { names = disk_->list().value(); });
     EXPECT_EQ(names, (std::vector<std::string>{"a", "lock"}));
+}
+
+class SpareFileTest : public PosixDiskTest {
+  protected:
+    std::string path(const std::string& name) const { return (directory_ / name).string(); }
+    void wait_until_ready() {
+        wait_for([&] { return spare_.ready(); });
+    }
+
+    SpareFile spare_{directory_.string()};
+};
+
+TEST_F(SpareFileTest, IsWrittenAllOverBeforeItIsGiven) {
+    EXPECT_FALSE(spare_.take(kUsual, path("a")));
+    spare_.prepare(kUsual, 0);
+    wait_until_ready();
+    ASSERT_TRUE(spare_.take(kUsual, path("a")));
+    EXPECT_FALSE(inode(".spare"));
+    // What was only allocated counts as a hole, until it is read.
+    const int fd = ::open(path("a").c_str(), O_RDONLY);
+    EXPECT_EQ(::lseek(fd, 0, SEEK_HOLE), static_cast<off_t>(kUsual));
+    ::close(fd);
+    EXPECT_EQ(content("a"), followed_by_zeros("", kUsual));
+    EXPECT_FALSE(spare_.take(kUsual, path("b")));
+}
+
+TEST_F(SpareFileTest, OfAnotherSizeIsKeptUntilThatIsWanted) {
+    spare_.prepare(kUsual, 0);
+    wait_until_ready();
+    EXPECT_FALSE(spare_.take(2 * kUsual, path("a")));
+    EXPECT_TRUE(spare_.ready());
+    spare_.prepare(2 * kUsual, 0);
+    wait_until_ready();
+    EXPECT_FALSE(spare_.take(kUsual, path("a")));
+    EXPECT_TRUE(spare_.take(2 * kUsual, path("a")));
+    EXPECT_EQ(std::filesystem::file_size(path("a")), 2 * kUsual);
+}
+
+TEST_F(SpareFileTest, IsNotMadeWhereTooLittleWouldBeLeft) {
+    spare_.prepare(kUsual, std::uint64_t{1} << 60);
+    for (int i = 0; i < 20; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        EXPECT_FALSE(spare_.ready());
+    }
+    EXPECT_FALSE(inode(".spare"));
+    spare_.prepare(kUsual, 0);  // later there may be room
+    wait_until_ready();
 }
 
 }  // namespace
