@@ -37,7 +37,8 @@ void WorkQueue::add_after(const std::string& key, base::Millis delay) {
 }
 
 void WorkQueue::add_rate_limited(const std::string& key) {
-    add_after(key, backoff(failures_[key]++));
+    add_after(key, backoff(key));
+    ++failures_[key];
 }
 
 void WorkQueue::forget(const std::string& key) {
@@ -49,9 +50,9 @@ int WorkQueue::failures(const std::string& key) const {
     return it == failures_.end() ? 0 : it->second;
 }
 
-base::Millis WorkQueue::backoff(int failures) const {
+base::Millis WorkQueue::backoff(const std::string& key) const {
     auto out = options_.first_backoff;
-    for (int i = 0; i < failures && out < options_.max_backoff; ++i)
+    for (int i = failures(key); i > 0 && out < options_.max_backoff; --i)
         out *= 2;
     return std::min(out, options_.max_backoff);
 }

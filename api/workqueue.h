@@ -36,6 +36,8 @@ class WorkQueue {
     void add_rate_limited(const std::string& key);
     void forget(const std::string& key);
     int failures(const std::string& key) const;
+    // The delay that the next add_rate_limited() of this key has.
+    base::Millis backoff(const std::string& key) const;
 
     // Waits for a key; nullopt once the queue is shut down. Who got a key says done().
     base::Awaitable<std::optional<std::string>> get();
@@ -49,7 +51,6 @@ class WorkQueue {
     std::size_t delayed() const { return due_.size(); }
 
   private:
-    base::Millis backoff(int failures) const;
     void wake_one();
     void on_timer();
     void arm();

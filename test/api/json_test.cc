@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
-#include <chrono>
 
 #include "api/codec/envelope.h"
 #include "api/proto/apps_v1.pb.h"
@@ -379,29 +378,6 @@ TEST(Json, TruncatedAndDamagedTextIsRefusedOrRead) {
             EXPECT_EQ(api::to_json(again), once);
         }
     }
-}
-
-// Not a benchmark: it catches a codec that became an order of magnitude slower. Prints the figures.
-TEST(Json, IsFast) {
-    const std::string text = big_pod();
-    api::core::Pod pod;
-    ASSERT_TRUE(api::from_json(text, &pod).has_value());
-    constexpr int kRounds = 2000;
-    const auto time = [&](auto f) {
-        const auto start = std::chrono::steady_clock::now();
-        for (int i = 0; i < kRounds; ++i)
-            f();
-        return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
-                   .count() /
-               kRounds;
-    };
-    std::size_t sum = 0;
-    const double encode = time([&] { sum += api::to_json(pod).size(); });
-    const double decode = time([&] { sum += api::from_json(text, &pod).has_value() ? 1U : 0U; });
-    EXPECT_GT(sum, 0U);
-    printf("%zu bytes: encode %.1f µs, decode %.1f µs\n", text.size(), encode, decode);
-    EXPECT_LT(encode, 2000);
-    EXPECT_LT(decode, 2000);
 }
 
 TEST(Envelope, CarriesTypeAndBytes) {

@@ -10,15 +10,16 @@ namespace {
 using api::coordination::Lease;
 
 struct Candidate {
-    Candidate(base::Loop& loop, std::shared_ptr<api::Client> client, std::string identity)
+    Candidate(base::Loop& loop, std::shared_ptr<api::Client> client, std::string identity,
+              base::Millis lease = base::Millis(1000))
         : elector(
-              loop, std::move(client), options(std::move(identity)), [this] { ++started; },
+              loop, std::move(client), options(std::move(identity), lease), [this] { ++started; },
               [this] { return on_stopped(this); }) {}
-    static api::LeaderElectionOptions options(std::string identity) {
+    static api::LeaderElectionOptions options(std::string identity, base::Millis lease) {
         api::LeaderElectionOptions out;
         out.name = "test";
         out.identity = std::move(identity);
-        out.lease = base::Millis(1000);
+        out.lease = lease;
         out.renew_deadline = base::Millis(300);
         out.retry = base::Millis(20);
         return out;
@@ -41,8 +42,9 @@ class LeaderElectionTest : public ::testing::Test {
 
 TEST_F(LeaderElectionTest, OneLeadsAndHandsOverWhenItStops) {
     test::on_loop(loop, [this]() -> base::Awaitable<void> {
-        Candidate a(loop, client, "a");
-        Candidate b(loop, client, "b");
+        // Nobody here waits for a lease of an hour to run out.
+        Candidate a(loop, client, "a", std::chrono::hours(1));
+        Candidate b(loop, client, "b", std::chrono::hours(1));
         a.elector.start();
         EXPECT_TRUE(co_await test::eventually([&a] { return a.elector.leading(); }));
         b.elector.start();
@@ -52,9 +54,7 @@ TEST_F(LeaderElectionTest, OneLeadsAndHandsOverWhenItStops) {
         co_await a.elector.stop();
         EXPECT_EQ(a.stopped, 1);
         EXPECT_EQ(client->find<Lease>("kube-system/test")->spec().holderidentity(), "");
-        const auto began = std::chrono::steady_clock::now();
         EXPECT_TRUE(co_await test::eventually([&b] { return b.elector.leading(); }));
-        EXPECT_LT(std::chrono::steady_clock::now() - began, base::Millis(500));
         EXPECT_EQ(client->find<Lease>("kube-system/test")->spec().leasetransitions(), 1);
         co_await b.elector.stop();
     });

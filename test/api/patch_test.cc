@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
-#include <chrono>
 #include <fstream>
 
 #include "api/codec/json.h"
@@ -64,17 +63,17 @@ TEST(Patch, Strategic) {
     EXPECT_GT(run_file("strategic.txt"), 20);
 }
 
-TEST(Patch, LongListsDoNotTakeLong) {
+// As many pairs of equal lists as these have would outlast the test's limit.
+TEST(Patch, LongListsAreNotComparedPairByPair) {
+    constexpr int kMany = 400'000;
     json::array many;
-    for (int i = 0; i < 50'000; ++i)
+    for (int i = 0; i < kMany; ++i)
         many.push_back(json::string("finalizer-" + std::to_string(i)));
     json::object meta{{"finalizers", many}};
     json::object pod{{"metadata", meta}};
-    const auto start = std::chrono::steady_clock::now();
     auto merged = api::strategic_merge_patch(pod, pod, api::core::Pod::descriptor());
     ASSERT_TRUE(merged.has_value());
-    EXPECT_EQ(merged->at("metadata").at("finalizers").as_array().size(), 50'000U);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+    EXPECT_EQ(merged->at("metadata").at("finalizers").as_array().size(), std::size_t{kMany});
 }
 
 TEST(Patch, CopiesAreBounded) {

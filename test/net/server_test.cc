@@ -402,9 +402,7 @@ TEST(Server, DrainsRunningRequestsAndThenCloses) {
                                 [&] { return curl(std::string(version) + " " + s.url("/watch")); });
         RawSocket idle(s.port());
         ASSERT_TRUE(eventually([&] { return s.seen.running == 2; }));
-        const auto begin = std::chrono::steady_clock::now();
-        s.stop(base::Millis(5000));
-        EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+        s.stop(base::Millis(3600 * 1000));  // all of which would outlast the test
         EXPECT_EQ(slow.get(), "slow\n");
         EXPECT_THAT(watch.get(), EndsWith("bye\n"));
         EXPECT_TRUE(idle.closed_within(1000));
