@@ -106,6 +106,8 @@ void Cluster::collect(Host& host) {
     World::cover("entries applied aside", r.applied_aside);
     World::cover("waits for room in the database", r.waits_for_room);
     World::cover("snapshots that waited for one", r.installs_waited);
+    const kvstore::WatchHub& hub = host.machine().hub();
+    World::cover("changes read from history for watchers", hub.history_reads());
     if (c.malformed > 0)
         fail(fmt::format("member {} called {} messages malformed", host.id(), c.malformed));
 }
