@@ -106,7 +106,6 @@ struct Attempt {
     bool exists = false;
     // Found out on the other thread.
     bool matches = false;
-    std::string secret;
     base::Result<std::string> token{std::string()};
 };
 using AttemptPtr = std::shared_ptr<Attempt>;
@@ -133,19 +132,13 @@ void checked(AttemptPtr a) {
         if (a->revision != state(*a->gate).revision()) return once_more(std::move(a));
         return finish(*a, std::move(*a->token));
     }
-    Command command;
-    auto* grant = command.mutable_auth_token();
-    grant->set_user(a->request.name());
-    grant->set_token_sha256(sha256(a->secret));
-    grant->set_checked_revision(a->revision);
-    auto granted = [a](base::Result<pb::AuthEnableResponse> r) {
-        if (!r && r.error().message == errors::auth_old_revision().message) return once_more(a);
-        if (!r) return a->done(r.error());
-        // At least the entry's own: a member that stands there knows the token.
-        const auto index = a->gate->node().replica().committed_index().value();
-        finish(*a, Gate::simple_token(a->secret, index));
+    auto made = [a](base::Result<std::string> token) {
+        if (!token && token.error().message == errors::auth_old_revision().message)
+            return once_more(a);
+        if (!token) return a->done(token.error());
+        finish(*a, std::move(*token));
     };
-    a->gate->node().auth_change(std::move(command), std::move(granted), Caller());
+    a->gate->make_simple_token(a->request.name(), a->revision, std::move(made));
 }
 
 void check(AttemptPtr a) {
@@ -161,11 +154,7 @@ void check(AttemptPtr a) {
                                  .count();
     auto work = [a, now, jwt = a->gate->jwt()] {
         a->matches = password_matches(a->request.password(), a->record) && a->exists;
-        if (!a->matches) return;
-        if (jwt)
-            a->token = jwt->sign(a->request.name(), a->revision, now);
-        else
-            a->secret = random_hex(16);
+        if (a->matches && jwt) a->token = jwt->sign(a->request.name(), a->revision, now);
     };
     if (auto s = a->gate->in_background(std::move(work), [a] { checked(a); }); !s)
         a->done(s.error());

@@ -51,8 +51,42 @@ bool Gate::enabled() const {
     return node_.machine().auth().enabled();
 }
 
-std::string Gate::simple_token(const std::string& secret, std::uint64_t index) {
-    return secret + "." + std::to_string(index);
+void Gate::make_simple_token(const std::string& user, std::uint64_t auth_revision, Token made) {
+    std::string secret = random_hex(16);
+    Command command;
+    auto* grant = command.mutable_auth_token();
+    grant->set_user(user);
+    grant->set_token_sha256(sha256(secret));
+    grant->set_checked_revision(auth_revision);
+    auto granted = [this, alive = alive_, s = std::move(secret),
+                    m = std::move(made)](base::Result<etcdserverpb::AuthEnableResponse> r) mutable {
+        if (!*alive) return m(errors::stopped());
+        if (!r) return m(r.error());
+        // The secret, of which members keep the hash, and an index of at least the entry's own: a
+        // member that stands there knows the token.
+        m(s + "." + std::to_string(node_.replica().committed_index().value()));
+    };
+    node_.auth_change(std::move(command), std::move(granted), Caller());
+}
+
+void Gate::with_credential(Caller caller, Resolved resolved) {
+    if (caller.user.empty() || !caller.credential.empty() || node_.replica().is_leader())
+        return resolved(std::move(caller));
+    if (jwt_) {
+        auto token = jwt_->sign(caller.user, caller.auth_revision, unix_seconds());
+        if (!token) return resolved(token.error());
+        caller.credential = std::move(*token);
+        return resolved(std::move(caller));
+    }
+    const std::string user = caller.user;
+    const std::uint64_t revision = caller.auth_revision;
+    make_simple_token(
+        user, revision,
+        [c = std::move(caller), r = std::move(resolved)](base::Result<std::string> token) mutable {
+            if (!token) return r(token.error());
+            c.credential = std::move(*token);
+            r(std::move(c));
+        });
 }
 
 base::Result<Caller> Gate::by_simple_token(std::string_view token) {

@@ -47,14 +47,18 @@ class Gate {
     static bool for_administrators(std::string_view path);
     base::Status may_call(std::string_view path, const Caller& caller) const;
 
+    // A new simple token, for a user of whom it was found out at that revision of users and roles
+    // who they are. Older than the member's by then: AuthOldRevision.
+    using Token = base::UniqueFunction<void(base::Result<std::string>)>;
+    void make_simple_token(const std::string& user, std::uint64_t auth_revision, Token made);
+    // The caller of a call that may have to go on to the leader, who asks for a token: whoever is
+    // known by their certificate gets one. FailedPrecondition where members cannot sign any.
+    void with_credential(Caller caller, Resolved resolved);
+
     // Blocking work (password hashing) on a thread of its own, then `then` on the loop unless the
     // gate is gone by then. ResourceExhausted when too much is waiting already.
     base::Status in_background(base::UniqueFunction<void()> work,
                                base::UniqueFunction<void()> then);
-
-    // A simple token as the client gets it: the secret, and the index of the entry that made it
-    // known. What members keep is the hash of the secret.
-    static std::string simple_token(const std::string& secret, std::uint64_t index);
 
   private:
     template <class Call>

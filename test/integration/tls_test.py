@@ -131,6 +131,33 @@ def a_certificates_name_is_the_user():
     equal(as_("ann", "put", "b", "2", "--user", "root:rootpw"), "OK\n")
 
 
+def members_are_changed_by_root_through_any_member():
+    for m in members:
+        refused("ann", "etcdserver: permission denied", "member", "add", "more", "--learner", "--peer-urls=https://127.0.0.1:1", at=m)
+        new = as_("root", "member", "add", "more", "--learner", "--peer-urls=https://127.0.0.1:1", at=m).split()[1]
+        refused("ann", "etcdserver: permission denied", "member", "remove", new, at=m)
+        as_("root", "member", "remove", new, at=m)
+
+
+def signed_tokens_too():
+    run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", root + "/sign")
+    run("openssl", "ec", "-in", root + "/sign", "-pubout", "-out", root + "/verify")
+    options = "jwt,pub-key=%s/verify,sign-method=ES256" % root
+    for tokens, works in ((options, False), (options + ",priv-key=%s/sign" % root, True)):
+        for m in members:
+            m.stop()
+            m.start("--auth-token", tokens)
+        for m in members:
+            eventually("it is back", lambda m=m: as_("root", "put", "a", "1", at=m, check=False)[0] == 0)
+        if works:
+            members_are_changed_by_root_through_any_member()
+            continue
+        # Only the leader can do without.
+        answers = [as_("root", "member", "remove", "1", at=m, check=False)[1] for m in members]
+        equal(sorted("etcdserver: member not found" in a for a in answers), [False, False, True], answers)
+        equal(sum("this member has no key to sign tokens with" in a for a in answers), 2, answers)
+
+
 def coxctl_signs_in():
     equal(coxctl("ann", "get", "a"), "a\n1\n")
     code, out = coxctl("ann", "put", "a", "2", check=False)
@@ -220,5 +247,5 @@ def the_authority_is_replaced():
     eventually("the two are a majority", lambda: as_("second", "put", "two", "of three", at=members[1], check=False)[0] == 0)
 
 
-main([it_starts, a_certificates_name_is_the_user, coxctl_signs_in, a_new_certificate_is_used_without_a_restart,
+main([it_starts, a_certificates_name_is_the_user, members_are_changed_by_root_through_any_member, signed_tokens_too, coxctl_signs_in, a_new_certificate_is_used_without_a_restart,
       a_broken_one_is_not_used_and_the_log_says_so, the_authority_is_replaced])
