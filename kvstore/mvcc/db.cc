@@ -7,6 +7,7 @@
 #include <leveldb/write_batch.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cmath>
@@ -159,7 +160,8 @@ class Database::Level {
         const auto found = db_->Get(read_options(), slice(schema::kMetaApplied), &applied);
         if (!found.ok() && !found.IsNotFound()) return to_error(found, "open " + options.directory);
         // Simulated, it compacts whenever it is asked.
-        if (!options.run_scheduled) env_.hold_back([this] { return has_too_much(); });
+        if (!options.run_scheduled)
+            env_.hold_back({[this] { return has_too_much(); }, [this] { return may_rest(); }});
         return {};
     }
     void before_waiting() const {
@@ -192,6 +194,13 @@ class Database::Level {
     bool memory_is_full() const {
         return memory() > 2 * options.write_buffer_bytes - options.write_buffer_bytes / 8;
     }
+    // What is written to tables need not be done soon, and somebody wrote since this was last
+    // asked.
+    bool may_rest() {
+        const std::uint64_t before = std::exchange(writes_seen_, writes.load());
+        return before != writes_seen_ && memory() < options.write_buffer_bytes * 3 / 2 &&
+               uncompacted() < Pacer::kManyTables;
+    }
     // Of the memtables.
     std::uint64_t memory() const {
         const std::uint64_t all = number("leveldb.approximate-memory-usage");
@@ -199,6 +208,7 @@ class Database::Level {
     }
 
     const Options options;
+    std::atomic<std::uint64_t> writes = 0;
 
   private:
     std::uint64_t number(const char* property) const {
@@ -210,6 +220,7 @@ class Database::Level {
     std::unique_ptr<const leveldb::FilterPolicy> filter_;
     std::unique_ptr<leveldb::Cache> cache_;
     std::unique_ptr<leveldb::DB> db_;
+    std::uint64_t writes_seen_ = 0;
 };
 
 class Database::LevelCursor final : public Cursor {
@@ -439,6 +450,7 @@ void Database::commit() {
 
 void Database::write_out() {
     level_->before_waiting();
+    ++level_->writes;
     unpaced_bytes_ += out_->ApproximateSize();
     const auto status = level_->db().Write(leveldb::WriteOptions(), out_.get());
     if (!status.ok()) fail(to_error(status, "write"));

@@ -6,8 +6,6 @@
 namespace kvstore {
 namespace {
 
-// Up to so many tables come and go while compaction keeps up.
-constexpr std::size_t kManyTables = 6;
 // A table too few or too many for so long doubles the rate, or halves it.
 constexpr double kDoubling = 40;  // seconds
 // How long what was written counts.

@@ -20,6 +20,8 @@ class Pacer {
 
     // LevelDB compacts from so many on, and then all that there are.
     static constexpr std::size_t kFewTables = 4;
+    // Up to so many come and go while compaction keeps up; with more, writes are slowed down.
+    static constexpr std::size_t kManyTables = 6;
     // LevelDB stops all writes at twelve tables, of which the memtable in use becomes one.
     static constexpr std::size_t kMostTables = 11;
     static constexpr Millis kLongestPause{100};

@@ -1,6 +1,7 @@
 #include "kvstore/mvcc/tables_env.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,9 @@ class Contents final : public leveldb::SequentialFile {
     std::size_t at_ = 0;
 };
 
+constexpr std::chrono::milliseconds kSlice{2};
+constexpr std::chrono::microseconds kRest{6000};
+
 class NoLog final : public leveldb::WritableFile {
   public:
     leveldb::Status Append(const leveldb::Slice& /*data*/) override { return {}; }
@@ -40,8 +44,28 @@ class NoLog final : public leveldb::WritableFile {
 
 }  // namespace
 
+class TablesEnv::Table final : public leveldb::WritableFile {
+  public:
+    Table(TablesEnv& env, leveldb::WritableFile* file) : env_(env), file_(file) {}
+    leveldb::Status Append(const leveldb::Slice& data) override {
+        env_.rest();
+        return file_->Append(data);
+    }
+    leveldb::Status Close() override { return file_->Close(); }
+    leveldb::Status Flush() override { return file_->Flush(); }
+    leveldb::Status Sync() override { return file_->Sync(); }
+
+  private:
+    TablesEnv& env_;
+    const std::unique_ptr<leveldb::WritableFile> file_;
+};
+
 leveldb::Status TablesEnv::NewWritableFile(const std::string& name, leveldb::WritableFile** out) {
-    if (!name.ends_with(".log")) return target()->NewWritableFile(name, out);
+    if (!name.ends_with(".log")) {
+        const auto status = target()->NewWritableFile(name, out);
+        if (status.ok() && name.ends_with(".ldb")) *out = new Table(*this, *out);
+        return status;
+    }
     *out = new NoLog;
     // Each memtable has a log of its own: the one before is full. LevelDB's lock is held until that
     // can be seen by what runs now.
@@ -65,7 +89,7 @@ leveldb::Status TablesEnv::NewSequentialFile(const std::string& name,
 void TablesEnv::Schedule(void (*function)(void*), void* argument) {
     {
         const std::lock_guard lock(mutex_);
-        if (too_much_) {
+        if (policy_.too_much) {
             work_ = {function, argument};
             function = &TablesEnv::run;
             argument = this;
@@ -80,20 +104,11 @@ void TablesEnv::run(void* env) {
 
 void TablesEnv::run_or_hold() {
     std::unique_lock lock(mutex_);
-    const auto is_free = [this] { return unheld_ > 0 || memtable_is_full_ || !too_much_; };
-    if (!is_free()) {
-        const auto too_much = too_much_;
-        asks_ = true;
-        lock.unlock();
-        const bool much = too_much();
-        lock.lock();
-        asks_ = false;
-        asked_.notify_all();
-        // Something may have come up meanwhile.
-        if (!much && !is_free()) {
-            waits_ = true;
-            return;
-        }
+    const auto is_free = [this] { return unheld_ > 0 || memtable_is_full_ || !policy_.too_much; };
+    // While it asks something may come up.
+    if (!is_free() && !ask(lock, policy_.too_much) && !is_free()) {
+        waits_ = true;
+        return;
     }
     // A full memtable comes before all else.
     memtable_is_full_ = false;
@@ -103,20 +118,40 @@ void TablesEnv::run_or_hold() {
     work.function(work.argument);
 }
 
+bool TablesEnv::ask(std::unique_lock<std::mutex>& lock, const std::function<bool()>& question) {
+    const auto kept = question;
+    asks_ = true;
+    lock.unlock();
+    const bool answer = kept();
+    lock.lock();
+    asks_ = false;
+    asked_.notify_all();
+    return answer;
+}
+
+void TablesEnv::rest() {
+    if (std::chrono::steady_clock::now() - slice_began_ < kSlice) return;
+    std::unique_lock lock(mutex_);
+    const bool rests = policy_.may_rest && ask(lock, policy_.may_rest);
+    lock.unlock();
+    if (rests) target()->SleepForMicroseconds(static_cast<int>(kRest.count()));
+    slice_began_ = std::chrono::steady_clock::now();
+}
+
 void TablesEnv::release(std::unique_lock<std::mutex> lock) {
     if (!std::exchange(waits_, false)) return;
     lock.unlock();
     target()->Schedule(&TablesEnv::run, this);
 }
 
-void TablesEnv::hold_back(std::function<bool()> too_much) {
+void TablesEnv::hold_back(Policy policy) {
     const std::lock_guard lock(mutex_);
-    too_much_ = std::move(too_much);
+    policy_ = std::move(policy);
 }
 
 void TablesEnv::let_go() {
     std::unique_lock lock(mutex_);
-    too_much_ = nullptr;
+    policy_ = {};
     asked_.wait(lock, [this] { return !asks_; });
     release(std::move(lock));
 }

@@ -19,6 +19,12 @@ namespace {
 
 class TablesEnvTest : public testing::Test {
   protected:
+    struct Target : leveldb::EnvWrapper {
+        Target() : EnvWrapper(leveldb::Env::Default()) {}
+        void SleepForMicroseconds(int) override { ++rests; }
+        std::atomic<int> rests = 0;
+    };
+
     void SetUp() override {
         directory_ = std::filesystem::temp_directory_path() /
                      fmt::format("coxswain-tables-{}-{}", ::getpid(),
@@ -79,7 +85,8 @@ class TablesEnvTest : public testing::Test {
     }
     static void a_while() { std::this_thread::sleep_for(std::chrono::milliseconds(200)); }
 
-    TablesEnv env_{leveldb::Env::Default()};
+    Target target_;
+    TablesEnv env_{&target_};
     std::filesystem::path directory_;
     std::unique_ptr<leveldb::DB> db_;
 };
@@ -93,7 +100,7 @@ TEST_F(TablesEnvTest, LevelDbCompactsATableThatReadsGoPast) {
 }
 
 TEST_F(TablesEnvTest, HeldBackItDoesNotButWritesMemtablesOut) {
-    env_.hold_back([] { return false; });
+    env_.hold_back({[] { return false; }, nullptr});
     leave_two_tables();
     // With what is held back.
     add_table(1);
@@ -101,9 +108,23 @@ TEST_F(TablesEnvTest, HeldBackItDoesNotButWritesMemtablesOut) {
     EXPECT_EQ(tables(), 3);
 }
 
+TEST_F(TablesEnvTest, ATableIsWrittenWithRestsWhileOthersAreAtWork) {
+    std::atomic<bool> may_rest = false;
+    env_.hold_back({[] { return false; }, [&] { return may_rest.load(); }});
+    add_table(0);
+    EXPECT_EQ(target_.rests, 0);
+    may_rest = true;
+    add_table(0);
+    const int rests = target_.rests;
+    EXPECT_GT(rests, 0);
+    env_.let_go();
+    add_table(0);
+    EXPECT_EQ(target_.rests, rests);
+}
+
 TEST_F(TablesEnvTest, WithAReasonItCompacts) {
     std::atomic<bool> too_much = false;
-    env_.hold_back([&] { return too_much.load(); });
+    env_.hold_back({[&] { return too_much.load(); }, nullptr});
     leave_two_tables();
     too_much = true;
     for (int i = 0; i < 10; ++i)
@@ -113,7 +134,7 @@ TEST_F(TablesEnvTest, WithAReasonItCompacts) {
 }
 
 TEST_F(TablesEnvTest, WhatIsAskedForIsNotHeldBack) {
-    env_.hold_back([] { return false; });
+    env_.hold_back({[] { return false; }, nullptr});
     leave_two_tables();
     const TablesEnv::Unheld unheld(env_);
     db_->CompactRange(nullptr, nullptr);
@@ -121,7 +142,7 @@ TEST_F(TablesEnvTest, WhatIsAskedForIsNotHeldBack) {
 }
 
 TEST_F(TablesEnvTest, LetGoItCatchesUpAndCanBeClosed) {
-    env_.hold_back([] { return false; });
+    env_.hold_back({[] { return false; }, nullptr});
     leave_two_tables();
     env_.let_go();
     EXPECT_TRUE(eventually([&] { return tables() == 1; }));
