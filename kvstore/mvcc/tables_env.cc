@@ -62,7 +62,7 @@ class TablesEnv::Table final : public leveldb::WritableFile {
 
 leveldb::Status TablesEnv::NewWritableFile(const std::string& name, leveldb::WritableFile** out) {
     if (!name.ends_with(".log")) {
-        const auto status = target()->NewWritableFile(name, out);
+        auto status = target()->NewWritableFile(name, out);
         if (status.ok() && name.ends_with(".ldb")) *out = new Table(*this, *out);
         return status;
     }
