@@ -197,8 +197,7 @@ class Database::Level {
     // What is written to tables need not be done soon, and somebody wrote since this was last
     // asked.
     bool may_rest() {
-        const std::uint64_t before = std::exchange(writes_seen_, writes.load());
-        return before != writes_seen_ && memory() < options.write_buffer_bytes * 3 / 2 &&
+        return written.exchange(false) && memory() < options.write_buffer_bytes * 3 / 2 &&
                uncompacted() < Pacer::kManyTables;
     }
     // Of the memtables.
@@ -208,7 +207,7 @@ class Database::Level {
     }
 
     const Options options;
-    std::atomic<std::uint64_t> writes = 0;
+    std::atomic<bool> written = false;  // since may_rest() was last asked
 
   private:
     std::uint64_t number(const char* property) const {
@@ -220,7 +219,6 @@ class Database::Level {
     std::unique_ptr<const leveldb::FilterPolicy> filter_;
     std::unique_ptr<leveldb::Cache> cache_;
     std::unique_ptr<leveldb::DB> db_;
-    std::uint64_t writes_seen_ = 0;
 };
 
 class Database::LevelCursor final : public Cursor {
@@ -450,7 +448,7 @@ void Database::commit() {
 
 void Database::write_out() {
     level_->before_waiting();
-    ++level_->writes;
+    level_->written = true;
     unpaced_bytes_ += out_->ApproximateSize();
     const auto status = level_->db().Write(leveldb::WriteOptions(), out_.get());
     if (!status.ok()) fail(to_error(status, "write"));

@@ -10,6 +10,11 @@
 namespace kvstore {
 namespace {
 
+// So long a table is written, and so long LevelDB's thread rests then: with three members on two
+// cores that leaves both to others. Twice the rest, or half of both, was no better.
+constexpr std::chrono::milliseconds kSlice{2};
+constexpr std::chrono::microseconds kRest{6000};
+
 // What a file holds, up to where it counts.
 class Contents final : public leveldb::SequentialFile {
   public:
@@ -31,9 +36,6 @@ class Contents final : public leveldb::SequentialFile {
     std::size_t at_ = 0;
 };
 
-constexpr std::chrono::milliseconds kSlice{2};
-constexpr std::chrono::microseconds kRest{6000};
-
 class NoLog final : public leveldb::WritableFile {
   public:
     leveldb::Status Append(const leveldb::Slice& /*data*/) override { return {}; }
@@ -44,6 +46,7 @@ class NoLog final : public leveldb::WritableFile {
 
 }  // namespace
 
+// Before each block that is written there may be a rest.
 class TablesEnv::Table final : public leveldb::WritableFile {
   public:
     Table(TablesEnv& env, leveldb::WritableFile* file) : env_(env), file_(file) {}

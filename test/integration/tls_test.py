@@ -247,5 +247,5 @@ def the_authority_is_replaced():
     eventually("the two are a majority", lambda: as_("second", "put", "two", "of three", at=members[1], check=False)[0] == 0)
 
 
-main([it_starts, a_certificates_name_is_the_user, members_are_changed_by_root_through_any_member, signed_tokens_too, coxctl_signs_in, a_new_certificate_is_used_without_a_restart,
-      a_broken_one_is_not_used_and_the_log_says_so, the_authority_is_replaced])
+main([it_starts, a_certificates_name_is_the_user, members_are_changed_by_root_through_any_member, signed_tokens_too,
+      coxctl_signs_in, a_new_certificate_is_used_without_a_restart, a_broken_one_is_not_used_and_the_log_says_so, the_authority_is_replaced])
