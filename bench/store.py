@@ -79,6 +79,11 @@ def h2load(url, path, body, streams, requests):
     return float(done.group(1)), micros[int(len(micros) * 0.99)] / 1000
 
 
+def median_of_three(url, path, body, streams, requests):
+    """As h2load(): the first run still meets memory that was never touched."""
+    return [statistics.median(column) for column in zip(*(h2load(url, path, body, streams, requests) for _ in range(3)))]
+
+
 def etcd_load(mode, endpoints, *args):
     command = [ETCD_LOAD, mode]
     for e in endpoints:
@@ -104,6 +109,17 @@ def resident_mb(pid):
 def cpu_seconds(pid):
     user, system = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until_quiet(system):
+    """Until what was written lies on the disk, and the members have done what they do about it afterwards; half a minute at most."""
+    os.sync()
+    pids = [system.pid(i) for i in range(len(system.urls))]
+    for _ in range(60):
+        before = sum(map(cpu_seconds, pids))
+        time.sleep(0.5)
+        if sum(map(cpu_seconds, pids)) - before < 0.05:
+            return
 
 
 def seconds_until_it_answers(url, began):
@@ -221,9 +237,7 @@ def floors_ms(system):
 def puts(system, options):
     url = system.urls[system.leader_index()]
     for streams, requests in ((1, 2000), (100, 30000), (1000, 100000)):
-        # The median of three: the first still meets memory that was never touched.
-        runs = [h2load(url, "/etcdserverpb.KV/Put", PUT, streams, int(requests * options.scale)) for _ in range(3)]
-        rate, p99 = (statistics.median(column) for column in zip(*runs))
+        rate, p99 = median_of_three(url, "/etcdserverpb.KV/Put", PUT, streams, int(requests * options.scale))
         if streams == 1:
             alone, shared = floors_ms(system)
             yield "HTTP/2 call + peer + fdatasync, each alone, ms", alone, None
@@ -238,15 +252,14 @@ def txns(system, options):
     url = system.urls[system.leader_index()]
     etcd_load("fill", [url], "--keys", 1, "--prefix", "bench/key")
     h2load(url, "/etcdserverpb.KV/Put", PUT, 1, 1)
-    rate, _ = h2load(url, "/etcdserverpb.KV/Txn", TXN, 100, int(30000 * options.scale))
-    yield "compare-and-put txns/s, 100 streams", rate, True
+    yield "compare-and-put txns/s, 100 streams", median_of_three(url, "/etcdserverpb.KV/Txn", TXN, 100, int(30000 * options.scale))[0], True
 
 
 def gets(system, options):
     url = system.urls[system.leader_index()]
     h2load(url, "/etcdserverpb.KV/Put", PUT, 1, 1)
-    yield "linearizable gets/s, 1000 streams", h2load(url, "/etcdserverpb.KV/Range", GET, 1000, int(100000 * options.scale))[0], True
-    yield "serializable gets/s, 1000 streams", h2load(url, "/etcdserverpb.KV/Range", SERIALIZABLE, 1000, int(100000 * options.scale))[0], True
+    for how, body in (("linearizable", GET), ("serializable", SERIALIZABLE)):
+        yield f"{how} gets/s, 1000 streams", median_of_three(url, "/etcdserverpb.KV/Range", body, 1000, int(100000 * options.scale))[0], True
 
 
 def files_a_second(root, size, requests):
@@ -414,6 +427,7 @@ def measure_one(kind, group, options):
     rows = []
     try:
         for part in group:
+            wait_until_quiet(system)
             for row in PARTS[part](system, options):
                 print(f"{kind.name}: {row[0].strip()}: {row[1]:.6g}", file=sys.stderr, flush=True)
                 rows.append(row)
