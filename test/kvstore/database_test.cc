@@ -144,5 +144,52 @@ TEST(Database, WaitingForRoomEndsWhereLevelDBHasFailed) {
     std::filesystem::remove_all(directory);
 }
 
+// How often LevelDB's thread rests while it writes out a memtable of `kBytes`, when in each rest
+// others write `bytes_a_rest`, in a batch of their own.
+int rests_of_a_table(std::size_t write_buffer_bytes, std::size_t bytes_a_rest) {
+    struct Rests final : leveldb::EnvWrapper {
+        Rests() : EnvWrapper(leveldb::Env::Default()) {}
+        void SleepForMicroseconds(int /*micros*/) override {
+            ++count;
+            if (others_work) others_work();
+        }
+        std::function<void()> others_work;
+        std::atomic<int> count = 0;
+    } env;
+    constexpr std::size_t kKeys = 100'000;
+    constexpr std::size_t kValueBytes = 60;
+    const auto directory =
+        std::filesystem::temp_directory_path() / ("database-" + base::random_uuid());
+    Database::Options options;
+    options.directory = directory;
+    options.env = &env;
+    options.write_buffer_bytes = write_buffer_bytes;
+    {
+        const auto db = Database::open(options).value();
+        for (std::size_t i = 0; i < kKeys; ++i)
+            db->put(std::to_string(i), std::string(kValueBytes, 'v'));
+        db->commit();
+        const auto others = db->fork();
+        if (bytes_a_rest > 0)
+            env.others_work = [&] {
+                others->put("other", std::string(bytes_a_rest, 'w'));
+                others->commit();
+            };
+        EXPECT_TRUE(db->sync());
+        env.others_work = nullptr;
+    }
+    std::filesystem::remove_all(directory);
+    return env.count;
+}
+
+// A table takes many slices. In the first of them the write that filled the memtable still counts.
+TEST(Database, TablesAreWrittenWithRestsOnlyWhileOthersWriteAndThereIsTime) {
+    constexpr std::size_t kBuffer = 32 << 20;
+    EXPECT_LE(rests_of_a_table(kBuffer, 0), 1);
+    EXPECT_GT(rests_of_a_table(kBuffer, 1), 2);
+    // What others write leaves no room for more than one such rest.
+    EXPECT_LE(rests_of_a_table(kBuffer, kBuffer * 11 / 8), 1);
+}
+
 }  // namespace
 }  // namespace kvstore
