@@ -72,8 +72,9 @@ void change_with_password(Gate& gate, Request request, bool has_password,
     const bool is_hashed =
         has_password && request.password().empty() && !request.hashedpassword().empty();
     if (is_hashed && !is_password_record(request.hashedpassword()))
-        return done(base::invalid_argument(
-            "etcdserver: hashedPassword is neither bcrypt nor this store's scrypt"));
+        return done(base::invalid_argument("etcdserver: hashedPassword is no record of bcrypt"));
+    if (!can_be_password(request.password()))
+        return done(base::invalid_argument("etcdserver: a password cannot hold a zero byte"));
     auto password =
         std::make_shared<std::string>(is_hashed ? request.hashedpassword() : request.password());
     request.clear_hashedpassword();

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <chrono>
 
+#include "base/sha256.h"
 #include "kvstore/errors.h"
 #include "kvstore/node.h"
 #include "kvstore/server/jwt.h"
@@ -56,7 +57,7 @@ void Gate::make_simple_token(const std::string& user, std::uint64_t auth_revisio
     Command command;
     auto* grant = command.mutable_auth_token();
     grant->set_user(user);
-    grant->set_token_sha256(sha256(secret));
+    grant->set_token_sha256(base::sha256(secret));
     grant->set_checked_revision(auth_revision);
     auto granted = [this, alive = alive_, s = std::move(secret),
                     m = std::move(made)](base::Result<etcdserverpb::AuthEnableResponse> r) mutable {
@@ -92,7 +93,7 @@ void Gate::with_credential(Caller caller, Resolved resolved) {
 base::Result<Caller> Gate::by_simple_token(std::string_view token) {
     const auto dot = token.rfind('.');
     auto& machine = node_.machine();
-    const auto user = machine.tokens().use(sha256(token.substr(0, dot)), machine.now_ms());
+    const auto user = machine.tokens().use(base::sha256(token.substr(0, dot)), machine.now_ms());
     if (!user) return errors::invalid_auth_token();
     Caller caller = Caller::named(*user, machine.auth().revision());
     caller.credential = token;

@@ -98,7 +98,7 @@ std::vector<std::string> seeds() {
     alarm.mutable_alarm()->set_alarm(etcdserverpb::NOSPACE);
     Command user;
     user.mutable_auth_user_add()->set_name("root");
-    user.mutable_auth_user_add()->set_hashedpassword("scrypt$1024$8$1$00$00");
+    user.mutable_auth_user_add()->set_hashedpassword("$2b$04$" + std::string(53, '.'));
     Command role;
     role.mutable_auth_user_grant_role()->set_user("root");
     role.mutable_auth_user_grant_role()->set_role("root");
