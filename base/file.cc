@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 namespace base {
@@ -35,6 +36,30 @@ Status write_all(int fd, std::string_view bytes, const std::string& path) {
         bytes.remove_prefix(static_cast<std::size_t>(n));
     }
     return {};
+}
+
+Result<std::unique_ptr<UnnamedFile>> UnnamedFile::open(const std::string& directory) {
+    std::string path = directory + "/unnamed-XXXXXX";
+    const int fd = ::mkostemp(path.data(), O_CLOEXEC);
+    if (fd < 0) return errno_error(errno, "create " + path);
+    ::unlink(path.c_str());
+    return std::unique_ptr<UnnamedFile>(new UnnamedFile(fd, "a temporary file in " + directory));
+}
+
+UnnamedFile::~UnnamedFile() {
+    ::close(fd_);
+}
+
+Result<std::string> UnnamedFile::read(std::uint64_t at, std::size_t bytes) const {
+    std::string out(bytes, '\0');
+    for (std::size_t got = 0; got < bytes;) {
+        const ssize_t n = ::pread(fd_, out.data() + got, bytes - got, static_cast<off_t>(at + got));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno_error(errno, "read " + path_);
+        if (n == 0) return data_loss(path_ + " is shorter than it was");
+        got += static_cast<std::size_t>(n);
+    }
+    return out;
 }
 
 Status sync_directory(const std::string& path) {

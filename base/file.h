@@ -3,6 +3,7 @@
 // serves requests.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,27 @@ Result<std::string> read_file(const std::string& path);
 Status write_file_atomic(const std::string& path, std::string_view content, unsigned mode = 0644);
 // All of it. `path` names the file in errors.
 Status write_all(int fd, std::string_view bytes, const std::string& path);
+// A file without a name, which is gone with this.
+class UnnamedFile {
+  public:
+    // In this directory's file system.
+    static Result<std::unique_ptr<UnnamedFile>> open(const std::string& directory);
+    ~UnnamedFile();
+    UnnamedFile(const UnnamedFile&) = delete;
+    UnnamedFile& operator=(const UnnamedFile&) = delete;
+
+    int fd() const { return fd_; }
+    // What it is called in errors.
+    const std::string& path() const { return path_; }
+    // `bytes` from `at` on. DataLoss when it is shorter.
+    Result<std::string> read(std::uint64_t at, std::size_t bytes) const;
+
+  private:
+    UnnamedFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+    int fd_;
+    std::string path_;
+};
+
 // What was made, renamed or removed in it is durable. "": the present directory.
 Status sync_directory(const std::string& path);
 // Makes the directory and its parents; no error when it is there.

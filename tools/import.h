@@ -41,8 +41,8 @@ std::unique_ptr<ImportSource> make_api_source(StoreSession& session, std::string
 
 // A file of `etcdctl snapshot save`, or a member's `db` (tools/bolt_source.cc). It holds its keys,
 // but not their values, in memory. DataLoss: the file is damaged.
-base::Result<std::unique_ptr<ImportSource>> open_bolt_source(const std::string& path,
-                                                             std::string prefix);
+base::Result<std::unique_ptr<ImportSource>> open_snapshot_source(const std::string& path,
+                                                                 std::string prefix);
 
 struct ImportOptions {
     std::string prefix;  // only keys that begin with it, and the leases that they hang on

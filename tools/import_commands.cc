@@ -56,7 +56,7 @@ base::Status import_all(const ImportFlags& flags) {
         source.emplace(*from, call_timeout());
         reader = make_api_source(*source, flags.options.prefix);
     } else {
-        TRY(reader, open_bolt_source(flags.snapshot, flags.options.prefix));
+        TRY(reader, open_snapshot_source(flags.snapshot, flags.options.prefix));
     }
     StoreSession destination(to, call_timeout());
     Progress progress;

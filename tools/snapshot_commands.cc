@@ -9,9 +9,9 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "kvstore/backup/restore.h"
+#include "kvstore/backup/snapshot_file.h"
 #include "kvstore/proto/rpc.pb.h"
-#include "kvstore/restore.h"
-#include "kvstore/snapshot_file.h"
 #include "tools/blocking.h"
 #include "tools/identity.h"
 #include "tools/member_id.h"
@@ -35,6 +35,7 @@ struct RestoreFlags {
     std::vector<std::string> advertise_peer;
     std::int64_t bump_revision = 0;
     bool mark_compacted = false;
+    bool skip_hash_check = false;
 };
 
 base::Task<void> receive(base::Loop* loop, Target t, int fd, std::string path) {
@@ -86,14 +87,18 @@ void print(const kvstore::SnapshotSummary& s) {
                s.compacted, s.keys, s.versions, s.leases, s.users, s.bytes);
 }
 
+base::Status check_file(const std::string& path) {
+    TRY(const auto file, kvstore::SnapshotFile::open(path));
+    if (!file->has_checksum()) return base::data_loss(path + " has no SHA-256: it is cut short");
+    TRY(const auto summary, file->summary());
+    return {};
+}
+
 // Beside its place first, and there only once it is whole, checked as it lies on the disk.
 base::Status save(const std::string& path) {
     const std::string part = path + ".part";
     auto saved = receive_file(part);
-    if (saved) {
-        auto summary = kvstore::read_snapshot_file(part);
-        if (!summary) saved = summary.error();
-    }
+    if (saved) saved = check_file(part);
     if (!saved) {
         ::unlink(part.c_str());
         return saved;
@@ -106,7 +111,10 @@ base::Status save(const std::string& path) {
 }
 
 base::Status status(const std::string& path) {
-    TRY(const auto summary, kvstore::read_snapshot_file(path));
+    TRY(const auto file, kvstore::SnapshotFile::open(path));
+    if (!file->has_checksum())
+        fmt::print(stderr, "{} has no SHA-256: it cannot be told whether it is damaged\n", path);
+    TRY(const auto summary, file->summary());
     print(summary);
     return {};
 }
@@ -193,6 +201,7 @@ base::Status restore_into(const std::string& directory, const RestoreFlags& flag
     };
     options.bump_revision = flags.bump_revision;
     options.mark_compacted = flags.mark_compacted;
+    options.without_checksum = flags.skip_hash_check;
     TRY(*restored, kvstore::restore_snapshot(options));
     Identity identity;
     identity.cluster = restored->cluster_id;
@@ -244,13 +253,17 @@ void add_snapshot_commands(CLI::App& app, int* exit_code) {
         ->required();
     file_command(*snapshot, exit_code, "status", "check a file, and say what is in it",
                  [] { return status(path); })
-        ->add_option("file", path, "of snapshot save, or of etcdctl's against Coxswain")
+        ->add_option("file", path,
+                     "of snapshot save, coxctl's or etcdctl's; of Coxswain or of etcd")
         ->required();
     auto* command = file_command(*snapshot, exit_code, "restore",
                                  "make the data directory of a member of a new cluster from a "
                                  "file; once for each member, with the same flags but --name",
                                  [] { return restore(flags); });
-    command->add_option("file", flags.file, "of snapshot save")->required();
+    command
+        ->add_option("file", flags.file,
+                     "of snapshot save, coxctl's or etcdctl's; of Coxswain or of etcd")
+        ->required();
     command->add_option("--data-dir", flags.data_dir, "where to; must be empty or not there")
         ->required();
     command->add_option("--name", flags.name, "of this member")->capture_default_str();
@@ -271,6 +284,8 @@ void add_snapshot_commands(CLI::App& app, int* exit_code) {
                         "old cluster; needs --mark-compacted");
     command->add_flag("--mark-compacted", flags.mark_compacted,
                       "what was before counts as compacted: watches from old revisions end");
+    command->add_flag("--skip-hash-check", flags.skip_hash_check,
+                      "take a file without a SHA-256, as an etcd member's own is");
 }
 
 }  // namespace tools

@@ -12,9 +12,9 @@ namespace pb = etcdserverpb;
 
 namespace {
 
-const std::string kStateKey = std::string(1, schema::kAuth) + "m";
-const std::string kUserPrefix = std::string(1, schema::kAuth) + "u";
-const std::string kRolePrefix = std::string(1, schema::kAuth) + "r";
+const std::string kStateKey(schema::kAuthState);
+const std::string kUserPrefix(schema::kAuthUsers);
+const std::string kRolePrefix(schema::kAuthRoles);
 
 bool is_valid_range(const authpb::Permission& p) {
     if (p.key().empty()) return false;

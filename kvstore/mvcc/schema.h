@@ -54,6 +54,11 @@ inline constexpr std::string_view kMetaKeys = "mkeys";
 // A serialized AlarmResponse: the alarms that are raised.
 inline constexpr std::string_view kMetaAlarms = "malarms";
 
+// An AuthRecord; in front of names, an authpb.User and an authpb.Role.
+inline constexpr std::string_view kAuthState = "um";
+inline constexpr std::string_view kAuthUsers = "uu";
+inline constexpr std::string_view kAuthRoles = "ur";
+
 // Values of `m` keys.
 std::string encode_number(std::int64_t number);
 std::string encode_applied(std::uint64_t index, std::uint64_t term);

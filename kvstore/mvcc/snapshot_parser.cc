@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/bytes.h"
 #include "base/crc32c.h"
 
@@ -20,9 +18,6 @@ constexpr std::uint64_t kMaxLength = std::uint64_t{1} << 30;
 constexpr std::size_t kMaxHead = 21;
 
 }  // namespace
-
-SnapshotParser::SnapshotParser(OnEntry on_entry, std::size_t max_padding)
-    : on_entry_(std::move(on_entry)), padding_left_(max_padding) {}
 
 base::Error SnapshotParser::damaged(std::string_view rest, std::string_view what) const {
     return base::data_loss(fmt::format("the snapshot is damaged at byte {}: {}",
@@ -45,10 +40,7 @@ base::Status SnapshotParser::add(std::string_view chunk) {
         TRY(const bool taken, take_one(&rest));
         if (!taken) break;
     }
-    if (complete_) {
-        TRY_VOID(take_padding(rest));
-        rest = {};
-    }
+    if (complete_ && !rest.empty()) return damaged(rest, "there are bytes behind its end");
     const std::size_t used = pending_.size() - rest.size();
     taken_ += used;
     pending_.erase(0, used);
@@ -87,14 +79,6 @@ base::Result<bool> SnapshotParser::take_trailer(std::string_view* rest) {
     complete_ = true;
     rest->remove_prefix(kTrailerBytes);
     return true;
-}
-
-base::Status SnapshotParser::take_padding(std::string_view rest) {
-    if (rest.size() > padding_left_ ||
-        std::any_of(rest.begin(), rest.end(), [](char c) { return c != '\0'; }))
-        return damaged(rest, "there are bytes behind its end");
-    padding_left_ -= rest.size();
-    return {};
 }
 
 }  // namespace kvstore

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 
@@ -15,27 +16,22 @@ class SnapshotParser {
   public:
     using OnEntry = std::function<void(std::string_view key, std::string_view value)>;
     // `on_entry` is called for each key in order, before the checksum at the end is known to be
-    // right. `max_padding`: how many zeros may stand behind the end.
-    explicit SnapshotParser(OnEntry on_entry, std::size_t max_padding = 0);
+    // right.
+    explicit SnapshotParser(OnEntry on_entry) : on_entry_(std::move(on_entry)) {}
 
     // DataLoss, which says what is wrong and at which byte, when the stream is not what
     // SnapshotSource writes. Nothing more is to be added then.
     base::Status add(std::string_view chunk);
     // The end was read, and count and checksum are right.
     bool complete() const { return complete_; }
-    // CRC-32C of the stream but for its last four bytes; once complete().
-    std::uint32_t checksum() const { return crc_; }
-    std::uint64_t entries() const { return count_; }
 
   private:
     base::Error damaged(std::string_view rest, std::string_view what) const;
     // Takes a whole entry or the trailer off the front; false when it is not all there yet.
     base::Result<bool> take_one(std::string_view* rest);
     base::Result<bool> take_trailer(std::string_view* rest);
-    base::Status take_padding(std::string_view rest);
 
     OnEntry on_entry_;
-    std::size_t padding_left_;
     std::string pending_;
     std::uint64_t taken_ = 0;  // bytes before pending_
     std::uint32_t crc_ = 0;

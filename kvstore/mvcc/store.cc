@@ -53,7 +53,10 @@ void MvccStore::rebind(Database& db) {
 // One writing command: all its changes share one main revision, the sub-revision counts them.
 class MvccStore::Writer {
   public:
-    explicit Writer(MvccStore& store) : store_(store), revision_(store.revision_ + 1) {
+    explicit Writer(MvccStore& store) : Writer(store, store.revision_ + 1, 0) {}
+    // Its first change is to be `sub`.
+    Writer(MvccStore& store, std::int64_t revision, std::int64_t sub)
+        : store_(store), revision_(revision), changes_(sub) {
         if (!store_.wants_events) return;
         events_ = std::make_shared<RevisionEvents>();
         events_->revision = revision_;
@@ -61,38 +64,33 @@ class MvccStore::Writer {
 
     // Answers the mod revision of the record that it replaced; 0: there was none.
     std::int64_t put(const pb::PutRequest& request) {
-        const std::string head_at = schema::current_key(request.key());
-        const auto old_head = store_.db_->get(head_at);
-        const RecordView old = old_head ? parse(*old_head) : RecordView{};
+        const Newest old = newest(request.key());
         std::string kept;
         RecordView record;
         record.key = request.key();
-        record.create_revision = old_head ? old.create_revision : revision_;
+        record.create_revision = old.head ? old.record.create_revision : revision_;
         record.mod_revision = revision_;
-        record.version = old.version + 1;
+        record.version = old.record.version + 1;
         record.value = request.value();
         if (request.ignore_value()) {
-            kept = store_.version(request.key(), old.mod_revision);
+            kept = store_.version(request.key(), old.record.mod_revision);
             record.value = parse(kept).value;
         }
-        record.lease = request.ignore_lease() ? old.lease : request.lease();
-        if (old.lease != record.lease) {
-            if (old.lease != 0) store_.db_->erase(schema::attached_key(old.lease, request.key()));
-            if (record.lease != 0)
-                store_.db_->put(schema::attached_key(record.lease, request.key()), "");
+        record.lease = request.ignore_lease() ? old.record.lease : request.lease();
+        write(record, old);
+        return old.record.mod_revision;
+    }
+
+    // Versions as another store had them.
+    void take(const RecordView& record) { write(record, newest(record.key)); }
+    void take_deletion(std::string_view key) {
+        const Newest old = newest(key);
+        if (old.head) {
+            erase_one(key, old.record);
+            return;
         }
-        std::string bytes = record.encode();
-        record.apart = record.value.size() > schema::kMostInline;
-        const std::string head = record.encode_head();
-        store_.db_->put(schema::version_key(request.key(), revision_), record.apart ? head : bytes);
-        if (record.apart) store_.db_->put(schema::large_key(request.key(), revision_), bytes);
-        store_.db_->put(head_at, head);
-        if (!old_head) ++new_keys_;
-        note({false, old.mod_revision, request.key(), old.apart});
-        if (events_)
-            events_->events.push_back(
-                {false, request.key(), std::move(bytes), old.mod_revision, {}});
-        return old.mod_revision;
+        store_.db_->put(schema::version_key(key, revision_), "");
+        note({true, 0, key});
     }
 
     // Calls `erased` with each key that it deletes, in key order, and with the mod revision of the
@@ -178,6 +176,38 @@ class MvccStore::Writer {
     }
 
   private:
+    // The newest version of a key.
+    struct Newest {
+        std::string at;
+        std::optional<std::string> head;  // none: the key does not live
+        RecordView record;                // what the head says
+    };
+    Newest newest(std::string_view key) const {
+        Newest out;
+        out.at = schema::current_key(key);
+        out.head = store_.db_->get(out.at);
+        if (out.head) out.record = parse(*out.head);
+        return out;
+    }
+    void write(RecordView record, const Newest& old) {
+        if (old.record.lease != record.lease) {
+            if (old.record.lease != 0)
+                store_.db_->erase(schema::attached_key(old.record.lease, record.key));
+            if (record.lease != 0)
+                store_.db_->put(schema::attached_key(record.lease, record.key), "");
+        }
+        std::string bytes = record.encode();
+        record.apart = record.value.size() > schema::kMostInline;
+        const std::string head = record.encode_head();
+        store_.db_->put(schema::version_key(record.key, revision_), record.apart ? head : bytes);
+        if (record.apart) store_.db_->put(schema::large_key(record.key, revision_), bytes);
+        store_.db_->put(old.at, head);
+        if (!old.head) ++new_keys_;
+        note({false, old.record.mod_revision, record.key, old.record.apart});
+        if (events_)
+            events_->events.push_back(
+                {false, std::string(record.key), std::move(bytes), old.record.mod_revision, {}});
+    }
     static RecordView parse(std::string_view bytes) {
         auto record = RecordView::parse(bytes);
         CHECK(record.has_value(), "a record of {} bytes in the database is not a KeyValue",
@@ -254,6 +284,18 @@ base::Result<pb::TxnResponse> MvccStore::txn(const pb::TxnRequest& request) {
     writer.finish();
     response.mutable_header()->set_revision(revision_);
     return response;
+}
+
+void MvccStore::take_version(std::int64_t revision, std::int64_t sub, const RecordView& record) {
+    Writer writer(*this, revision, sub);
+    writer.take(record);
+    writer.finish();
+}
+
+void MvccStore::take_deletion(std::int64_t revision, std::int64_t sub, std::string_view key) {
+    Writer writer(*this, revision, sub);
+    writer.take_deletion(key);
+    writer.finish();
 }
 
 base::Status MvccStore::lease_grant(std::int64_t id, std::int64_t ttl_seconds) {

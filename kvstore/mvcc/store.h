@@ -35,6 +35,7 @@ class TxnResponse;
 namespace kvstore {
 
 class Command;
+struct RecordView;
 
 // Checks that need no state: what is wrong with a request whoever looks at it. To be done before it
 // is proposed.
@@ -85,6 +86,11 @@ class MvccStore {
     base::Result<etcdserverpb::DeleteRangeResponse> delete_range(
         const etcdserverpb::DeleteRangeRequest& request);
     base::Result<etcdserverpb::TxnResponse> txn(const etcdserverpb::TxnRequest& request);
+
+    // Restoring: what another store had, oldest first, into one that has nothing later. The key's
+    // earlier versions may be missing: they were compacted.
+    void take_version(std::int64_t revision, std::int64_t sub, const RecordView& record);
+    void take_deletion(std::int64_t revision, std::int64_t sub, std::string_view key);
 
     // Reads below `revision` fail from now on. The space is freed by scrub().
     base::Status compact(std::int64_t revision);

@@ -1,11 +1,6 @@
-// The Maintenance service; a snapshot is spooled and streamed.
+// The Maintenance service; a snapshot is written to a file and streamed from there.
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "base/file.h"
-#include "base/log.h"
-#include "base/sha256.h"
+#include "kvstore/backup/snapshot_export.h"
 #include "kvstore/server/etcd_service.h"
 #include "kvstore/server/grpc_methods.h"
 
@@ -15,39 +10,7 @@ namespace pb = etcdserverpb;
 
 namespace {
 
-// A snapshot in a file without a name, its length a multiple of 512 and a SHA-256 behind it, as
-// etcd's clients check.
-struct Spool {
-    int fd = -1;
-    std::int64_t size = 0;
-    ~Spool() {
-        if (fd >= 0) ::close(fd);
-    }
-};
-
-base::Status spool_snapshot(SnapshotReader& reader, const std::string& directory, Spool* spool) {
-    std::string path = directory + "/snapshot-XXXXXX";
-    spool->fd = ::mkostemp(path.data(), O_CLOEXEC);
-    if (spool->fd < 0) return base::errno_error(errno, "create " + path);
-    ::unlink(path.c_str());
-    base::Sha256 sha;
-    auto write = [&](std::string_view bytes) -> base::Status {
-        sha.add(bytes);
-        spool->size += static_cast<std::int64_t>(bytes.size());
-        return base::write_all(spool->fd, bytes, path);
-    };
-    for (;;) {
-        TRY(const std::string chunk, reader.next(256 << 10));
-        if (chunk.empty()) break;
-        TRY_VOID(write(chunk));
-    }
-    constexpr std::int64_t kBlock = 512;
-    TRY_VOID(write(
-        std::string(static_cast<std::size_t>((kBlock - spool->size % kBlock) % kBlock), '\0')));
-    const std::string digest = sha.finish();
-    spool->size += static_cast<std::int64_t>(digest.size());
-    return base::write_all(spool->fd, digest, path);
-}
+using Exported = base::Result<SnapshotExport::File>;
 
 base::Awaitable<void> snapshot(Node* node, std::shared_ptr<Gate> gate, EtcdServiceOptions options,
                                std::shared_ptr<net::GrpcStream> stream) {
@@ -55,29 +18,24 @@ base::Awaitable<void> snapshot(Node* node, std::shared_ptr<Gate> gate, EtcdServi
     if (!caller) co_return stream->finish(caller.error());
     if (auto may = gate->may_call(stream->path(), *caller); !may)
         co_return stream->finish(may.error());
-    auto reader = node->machine().open_snapshot();
-    if (!reader) co_return stream->finish(reader.error());
-    std::shared_ptr<SnapshotReader> source = std::move(*reader);
-    auto spool = std::make_shared<Spool>();
-    auto start = [source, spool, options](base::UniqueFunction<void(base::Status)> resolve) {
-        options.pool->submit([source, spool, options, r = std::move(resolve)]() mutable {
-            r(spool_snapshot(*source, options.spool_directory, spool.get()));
+    auto source = std::make_shared<SnapshotExport>(node->machine().shared_database());
+    auto start = [source, options](base::UniqueFunction<void(Exported)> resolve) {
+        options.pool->submit([source, options, r = std::move(resolve)]() mutable {
+            r(source->write(options.spool_directory));
         });
     };
-    auto spooled = co_await base::suspend<base::Status>(std::move(start));
+    auto exported = co_await base::suspend<Exported>(std::move(start));
     source.reset();
-    if (!spooled) co_return stream->finish(spooled.error());
-    constexpr std::size_t kBlob = 64 << 10;
-    std::string blob(kBlob, '\0');
-    for (std::int64_t at = 0; at < spool->size;) {
-        const ssize_t n = ::pread(spool->fd, blob.data(), blob.size(), at);
-        if (n <= 0)
-            co_return stream->finish(base::errno_error(errno, "read the snapshot's spool file"));
-        at += n;
+    if (!exported) co_return stream->finish(exported.error());
+    constexpr std::uint64_t kBlob = 64 << 10;
+    for (std::uint64_t at = 0; at < exported->bytes;) {
+        auto blob = exported->file->read(at, std::min(kBlob, exported->bytes - at));
+        if (!blob) co_return stream->finish(blob.error());
+        at += blob->size();
         pb::SnapshotResponse response;
         node->fill_header(response.mutable_header());
-        response.set_remaining_bytes(static_cast<std::uint64_t>(spool->size - at));
-        response.set_blob(blob.data(), static_cast<std::size_t>(n));
+        response.set_remaining_bytes(exported->bytes - at);
+        response.set_blob(std::move(*blob));
         response.set_version(std::string(Node::kEtcdVersion));
         if (auto sent = stream->write_frame(net::share(framed(response))); !sent)
             co_return stream->finish(sent.error());

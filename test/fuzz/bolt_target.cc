@@ -1,11 +1,18 @@
 // A file of etcd's as a broken disk or a stranger might give it: it is read, or an error, and never
 // a read outside of it.
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <fstream>
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "kvstore/bolt_file.h"
+#include "base/file.h"
+#include "kvstore/backup/bolt_file.h"
+#include "kvstore/backup/bolt_writer.h"
+#include "kvstore/backup/etcd_buckets.h"
+#include "kvstore/backup/snapshot_file.h"
 #include "test/fuzz/target.h"
 
 namespace fuzz {
@@ -115,6 +122,41 @@ std::size_t entries_of(const std::string& bytes) {
     return sum > 0 ? count : 0;
 }
 
+// What etcd's buckets hold, all of it read.
+bool is_snapshot(const std::string& bytes) {
+    std::ofstream(path(), std::ios::binary | std::ios::trunc) << bytes;
+    const auto snapshot = SnapshotFile::open(path());
+    return snapshot && (*snapshot)->summary();
+}
+
+std::string snapshot() {
+    const int fd = ::open(path().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    BoltWriter out(fd, path());
+    const auto bucket = [&](std::string_view name, const auto& entries) {
+        out.begin_bucket(name);
+        for (const auto& [key, value] : entries)
+            CHECK(out.add(key, value));
+        CHECK(out.end_bucket());
+    };
+    using Entries = std::vector<std::pair<std::string, std::string>>;
+    bucket(etcd::kAuth, Entries{{std::string(etcd::kAuthRevision), std::string(8, '\0')}});
+    bucket(etcd::kRoles, Entries{{"r", "\n\1r"}});
+    bucket(etcd::kUsers, Entries{{"u", "\n\1u"}});
+    bucket(etcd::kKeys,
+           Entries{{etcd::encode({2, 0, false}), RecordView{"k", 2, 2, 1, "v", 7}.encode()},
+                   {etcd::encode({2, 1, true}), RecordView{.key = "k"}.encode()},
+                   {etcd::encode({9, 0, false}), ""}});
+    LeaseRecord lease;
+    lease.set_ttl_seconds(60);
+    lease.set_remaining_seconds(20);
+    bucket(etcd::kLeases, Entries{{std::string(7, '\0') + "\7", etcd::encode_lease(7, lease)}});
+    bucket(etcd::kMeta,
+           Entries{{std::string(etcd::kFinishedCompaction), etcd::encode({2, 0, false})}});
+    CHECK(out.finish());
+    ::close(fd);
+    return base::read_file(path()).value();
+}
+
 }  // namespace
 
 // The first byte: whether the checksums of both heads are made right, so that the rest is reached.
@@ -125,11 +167,14 @@ void run(std::string_view input) {
     if (mend) mend_checksum(&bytes, 0);
     if (mend) mend_checksum(&bytes, kPage);
     (void)entries_of(bytes);
+    (void)is_snapshot(bytes);
 }
 
 std::vector<std::string> seeds() {
     CHECK(entries_of(file(true)) == 3 && entries_of(file(false)) == 1);
-    return {"\1" + file(true), "\1" + file(false), std::string(1, '\0') + file(true)};
+    CHECK(is_snapshot(snapshot()));
+    return {"\1" + snapshot(), "\1" + file(true), "\1" + file(false),
+            std::string(1, '\0') + file(true)};
 }
 
 }  // namespace fuzz

@@ -251,6 +251,8 @@ def snapshots_are_saved():
         code, out, err = etcdctl(members, ["snapshot", "save", path])
         equal((code, out), (0, f"Snapshot saved at {path}\n"), err)
         equal(os.path.getsize(path) % 512, 32)
+        code, out, err = etcdctl(members, ["snapshot", "status", path, "-w", "json"])
+        equal((code, json.loads(out)["revision"]), (0, json.loads(etcdctl(members, ["get", "x", "-w", "json"])[1])["header"]["revision"]), err)
 
 
 def each_mirrors_the_other():

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""A snapshot of a loaded cluster of three is saved, looked at, damaged, and restored into new clusters."""
+"""A snapshot of a loaded cluster of three is saved, looked at, damaged, and restored into new clusters, and a stock etcd, and that one's into Coxswain."""
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 
-from harness import Failure, contains, equal, eventually, main, run
-from stores import Store, coxctl, endpoints, hashes, initial_cluster, root, start_cluster
+from harness import Failure, Skip, contains, equal, eventually, main, run
+from stores import Etcd, Store, coxctl, endpoints, etcdctl, hashes, initial_cluster, root, start_cluster
 
 old = [Store(f"a{i}") for i in range(3)]
 saved = root + "/saved"
@@ -16,6 +18,14 @@ def restore(members, *flags, token="new"):
     for m in members:
         coxctl("snapshot", "restore", saved, "--data-dir", m.directory, "--name", m.name, "--initial-cluster", initial_cluster(members),
                "--initial-cluster-token", token, "--initial-advertise-peer-urls", "http://" + m.peer, *flags)
+
+
+def etcd_of(path, name):
+    etcd = Etcd(name)
+    etcdctl("", "snapshot", "restore", path, "--data-dir", etcd.directory, "--name", name, "--initial-cluster", f"{name}=http://{etcd.peer}",
+            "--initial-advertise-peer-urls", "http://" + etcd.peer)
+    etcd.start().ready()
+    return etcd
 
 
 def a_loaded_cluster_is_saved():
@@ -48,9 +58,13 @@ def status_tells_what_is_in_it():
     equal(status["totalVersion"], 2000 + 5 + 2 + 1, "changed five times, gone twice, leased once")
     equal(status["totalSize"], os.path.getsize(saved))
     contains(coxctl("snapshot", "status", saved), str(before["revision"]))
-    # The same bytes by etcdctl, which stores them as they come.
-    old[0].etcdctl("snapshot", "save", root + "/by-etcdctl")
-    equal(json.loads(coxctl("snapshot", "status", root + "/by-etcdctl", "-o", "json"))["totalKey"], 2002)
+    # Another member's, by etcdctl, is the same.
+    old[1].etcdctl("snapshot", "save", root + "/by-etcdctl")
+    equal(json.loads(coxctl("snapshot", "status", root + "/by-etcdctl", "-o", "json")), status)
+    # And etcdctl says the same of it. It counts entries of all kinds.
+    theirs = json.loads(etcdctl("", "snapshot", "status", saved, "-w", "json"))
+    equal((theirs["hash"], theirs["revision"], theirs["totalSize"]), (status["hash"], status["revision"], status["totalSize"] - 32))
+    equal(theirs["totalKey"], status["totalVersion"] + 1 + 1 + 2 + 2, "a lease, a role, two users, two facts about them")
 
 
 def damage_anywhere_is_told_and_refused():
@@ -71,23 +85,29 @@ def damage_anywhere_is_told_and_refused():
         equal(os.path.exists(root + "/bad"), False, "a refused file leaves no directory")
         equal(os.path.exists(root + "/bad.restoring"), False)
 
-    end = data.rindex(b"t", 0, size - 32)
-    # The header, an entry's begin, its length, its key and value, somewhere, the padding, the digest.
-    for at in [0, 10, 19, 20, 21, 25, *range(1000, size, size // 23), end - 3, size - 34, size - 32, size - 1]:
+    # The heads, pages, the digest.
+    for at in [0, 16, 25, 4096, 8192, 3 * 4096 + 20, *range(20_000, size, size // 23), size - 33, size - 32, size - 1]:
         refused(f"flip-{at}", data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1:], "SHA-256 does not match")
-    refused("empty", b"", "cut short")
+    refused("empty", b"", "too short")
     refused("short", data[:-512], "SHA-256 does not match")
-    refused("shorter", data[:-1], "cut short")
-    refused("longer", data + b"\0" * 512)
-    refused("text", b"#!/bin/sh\n" * 50, "cut short")
-    # A digest that fits what is wrong: the stream's own checks say no.
-    import hashlib
-    for name, body, text in (("no-end", data[:1024], "ends too early"), ("other", b"x" * 512, "begins otherwise"),
-                             ("behind", data[:-33] + b"x", "behind its end")):
-        refused("signed-" + name, body + hashlib.sha256(body).digest(), text)
-    # A bbolt file of etcd's.
-    bolt = b"\0" * 16 + b"\xed\xda\x0c\xed" + b"\0" * 492
-    refused("bolt", bolt + hashlib.sha256(bolt).digest(), "a database of etcd")
+    refused("longer", data + b"\0" * 512, "SHA-256 does not match")
+    refused("text", b"#!/bin/sh\n" * 50, "too short")
+    # A digest that fits what is wrong: what lies in the file says no.
+    body = data[:-32]
+    root_page = body[3 * 4096:4 * 4096]
+    for name, bad, text in (("cut", body[:8192], "cut short"), ("other", b"x" * 8192, "both of its heads are wrong"),
+                            ("record", body.replace(b"\x0a\x08many/0/0", b"\x7a\x08many/0/0"), "cannot be read"),
+                            ("place", body.replace((3).to_bytes(8, "big") + b"_", (1).to_bytes(8, "big") + b"_"), "is not in its place"),
+                            ("bucket", body.replace(root_page, root_page.replace(b"key", b"kex")), "no bucket")):
+        refused("signed-" + name, bad + hashlib.sha256(bad).digest(), text)
+    # A member's own file has no digest. Then nobody knows, and that is said.
+    open(root + "/bare", "wb").write(body)
+    code, out = coxctl("snapshot", "restore", root + "/bare", "--data-dir", root + "/bad", "--initial-cluster", "default=http://127.0.0.1:1", check=False)
+    equal(code, 1)
+    contains(out, "--skip-hash-check")
+    contains(coxctl("snapshot", "status", root + "/bare", check=False)[1], "has no SHA-256")
+    contains(coxctl("snapshot", "restore", root + "/bare", "--data-dir", root + "/bare-member", "--initial-cluster", "default=http://127.0.0.1:1",
+                    "--skip-hash-check"), "restored 2002 keys")
 
 
 def restore_refuses_what_makes_no_sense():
@@ -186,10 +206,85 @@ def revisions_go_past_what_watchers_have_seen():
         watch.kill()
         watch.wait()
     equal(new[0].revision(), before["revision"] + bump + 1)
+    # An etcd that is made of it skips them, too.
+    if shutil.which("etcd"):
+        new[1].etcdctl("snapshot", "save", root + "/bumped")
+        etcd = etcd_of(root + "/bumped", "bumped-etcd")
+        equal(etcd.revision(), before["revision"] + bump + 1)
+        etcd.refused("required revision has been compacted", "get", "changed", "--rev", str(before["revision"]))
+        equal(etcd.etcdctl("get", "changed", "--print-value-only"), "5\n")
+        etcd.stop()
     # The history that nobody can read goes.
     new[0].etcdctl("compaction", str(new[0].revision()), "--physical")
     equal(len(hashes(new)), 1)
     for m in new:
+        m.stop()
+
+
+def history(server, revision):
+    """What a watch tells of everything from `revision` on, and what lies there at the end and in the middle."""
+    watch = subprocess.Popen(["etcdctl", "--endpoints", "http://" + server.client, "watch", "", "--prefix", "--prev-kv", "--rev", str(revision), "-w", "json"],
+                             stdout=subprocess.PIPE, text=True, env={**os.environ, "ETCDCTL_API": "3"})
+    events = []
+    try:
+        while not events or events[-1]["kv"].get("mod_revision") != server.revision():
+            events += json.loads(watch.stdout.readline())["Events"]
+    finally:
+        watch.kill()
+        watch.wait()
+    return events, [json.loads(server.etcdctl("get", "", "--prefix", "-w", "json", "--rev", str(r)))["kvs"] for r in (revision, before["middle"], 0)]
+
+
+def an_etcd_goes_on_with_it_and_back():
+    if shutil.which("etcd") is None:
+        raise Skip("no etcd")
+    # A part of it was compacted, and several keys changed in one revision, in no order.
+    one = Store("one")
+    restore([one], token="one")
+    one.start().ready()
+    one.etcdctl("compaction", str(before["middle"] - 3))
+    coxctl("txn", "--endpoints", endpoints([one]), "--then", "put c 1", f"put b {'L' * 5000}", "put a 1", "del many/0/1")
+    one.etcdctl("put", "b", "2")
+    coxctl("snapshot", "save", root + "/there", "--endpoints", endpoints([one]))
+    told = history(one, before["middle"] - 3)
+
+    def check(server):
+        equal(history(server, before["middle"] - 3), told)
+        server.refused("required revision has been compacted", "get", "a", "--rev", str(before["middle"] - 4))
+        lease = server.etcdctl("lease", "timetolive", before["lease"], "--keys")
+        contains(lease, "granted with TTL(1000s)")
+        contains(lease, "attached keys([leased])")
+        equal(server.etcdctl("user", "list").split(), ["ann", "root"])
+        contains(server.etcdctl("role", "get", "reader"), "changed")
+        contains(server.etcdctl("user", "get", "ann"), "reader")
+
+    check(one)
+    etcd = etcd_of(root + "/there", "etcd")
+    check(etcd)
+    etcd.etcdctl("auth", "enable")
+    equal(etcd.etcdctl("get", "changed", "--print-value-only", "--user", "ann:annpw"), "4\n")
+    etcd.etcdctl("auth", "disable", "--user", "root:rootpw")
+    etcd.etcdctl("put", "a", "of etcd")
+    equal(etcd.revision(), one.revision() + 1)
+    one.stop()
+    # Back, with a password of etcd's.
+    etcd.etcdctl("user", "passwd", "root", "--interactive=false", stdin="ofetcd\n")
+    etcd.etcdctl("snapshot", "save", root + "/back")
+    told = history(etcd, before["middle"] - 3)
+    back = [Store(f"e{i}") for i in range(3)]
+    for m in back:
+        coxctl("snapshot", "restore", root + "/back", "--data-dir", m.directory, "--name", m.name, "--initial-cluster", initial_cluster(back))
+    for m in back:
+        m.start()
+    for m in back:
+        m.ready()
+    for m in back:
+        check(m)
+    equal(len(hashes(back)), 1)
+    back[0].etcdctl("auth", "enable")
+    equal(back[1].etcdctl("get", "a", "--print-value-only", "--user", "root:ofetcd"), "of etcd\n")
+    equal(back[2].etcdctl("get", "changed", "--print-value-only", "--user", "ann:annpw"), "4\n", "her password went through etcd")
+    for m in (*back, etcd):
         m.stop()
 
 
@@ -206,5 +301,5 @@ def a_failed_save_leaves_nothing():
 
 
 main([a_loaded_cluster_is_saved, status_tells_what_is_in_it, damage_anywhere_is_told_and_refused, restore_refuses_what_makes_no_sense,
-      it_is_restored_into_a_cluster_of_five, a_member_that_was_not_restored_stays_out, revisions_go_past_what_watchers_have_seen,
+      it_is_restored_into_a_cluster_of_five, a_member_that_was_not_restored_stays_out, revisions_go_past_what_watchers_have_seen, an_etcd_goes_on_with_it_and_back,
       a_failed_save_leaves_nothing])

@@ -1,4 +1,4 @@
-#include "kvstore/bolt_file.h"
+#include "kvstore/backup/bolt_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,35 +11,17 @@
 
 #include "base/bytes.h"
 #include "base/sha256.h"
+#include "kvstore/backup/bolt_format.h"
 
 namespace kvstore {
 namespace {
 
-// A page: id (8 bytes), flags (2), count (2), overflow (4), then elements of 16 bytes, then what
-// these point to, counted from the element itself. All little-endian.
-constexpr std::size_t kPageHeader = 16;
-constexpr std::size_t kElement = 16;
-constexpr std::uint16_t kBranchPage = 0x01;
-constexpr std::uint16_t kLeafPage = 0x02;
-constexpr std::uint32_t kBucketElement = 0x01;
-// A bucket's value: the page of its root (0: the page follows here), and a sequence.
-constexpr std::size_t kBucketHeader = 16;
-// A head, of which there are two, in the first two pages.
-constexpr std::uint32_t kMagic = 0xED0CDAED;
-constexpr std::uint32_t kVersion = 2;
-constexpr std::size_t kMetaBytes = 64;
-constexpr std::size_t kMetaChecked = 56;
+using namespace bolt;
+
 constexpr std::size_t kMinPage = 512;
 constexpr std::size_t kMaxPage = 1 << 20;
 constexpr int kMaxDepth = 64;
 constexpr std::size_t kBlock = 512;
-
-std::uint64_t fnv1a(std::string_view bytes) {
-    std::uint64_t h = 14695981039346656037ULL;
-    for (const char c : bytes)
-        h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-    return h;
-}
 
 struct Meta {
     std::uint32_t page_size = 0;
@@ -50,12 +32,12 @@ struct Meta {
 
 // Nothing when it is none, or is damaged.
 std::optional<Meta> parse_meta(std::string_view bytes) {
-    if (bytes.size() < kPageHeader + kMetaBytes) return std::nullopt;
-    bytes = bytes.substr(kPageHeader, kMetaBytes);
+    if (bytes.size() < kPageHeader + kHeadBytes) return std::nullopt;
+    bytes = bytes.substr(kPageHeader, kHeadBytes);
     const char* p = bytes.data();
     if (base::load_le<std::uint32_t>(p) != kMagic ||
         base::load_le<std::uint32_t>(p + 4) != kVersion ||
-        base::load_le<std::uint64_t>(p + kMetaChecked) != fnv1a(bytes.substr(0, kMetaChecked)))
+        base::load_le<std::uint64_t>(p + kHeadChecked) != fnv1a(bytes.substr(0, kHeadChecked)))
         return std::nullopt;
     Meta out;
     out.page_size = base::load_le<std::uint32_t>(p + 8);
@@ -77,11 +59,6 @@ struct BoltFile::Walk {
         visit;
     std::uint64_t pages_left = 0;
 };
-
-bool BoltFile::is_one(std::string_view head) {
-    return head.size() >= kPageHeader + sizeof kMagic &&
-           base::load_le<std::uint32_t>(head.data() + kPageHeader) == kMagic;
-}
 
 base::Error BoltFile::damaged(std::string_view what) const {
     return base::data_loss(fmt::format("{}: the bbolt database is damaged: {}", path_, what));
@@ -112,8 +89,7 @@ base::Result<std::unique_ptr<BoltFile>> BoltFile::open(const std::string& path) 
 base::Status BoltFile::check_digest() {
     if (size_ % kBlock != base::kSha256Bytes) return {};
     size_ -= base::kSha256Bytes;
-    has_checksum_ = true;
-    if (base::sha256({data_, size_}) != std::string_view(data_ + size_, base::kSha256Bytes))
+    if (base::sha256({data_, size_}) != checksum())
         return base::data_loss(path_ + ": damaged: its SHA-256 does not match");
     return {};
 }
@@ -171,6 +147,19 @@ base::Status BoltFile::walk(Walk* walk, std::string_view page_bytes, int depth) 
                              element.substr(at + key_size, value_size)));
     }
     return {};
+}
+
+base::Result<std::vector<std::string>> BoltFile::buckets() const {
+    std::vector<std::string> out;
+    Walk top;
+    top.pages_left = high_water_;
+    top.visit = [&](std::uint32_t flags, std::string_view key, std::string_view /*value*/) {
+        if ((flags & kBucketElement) != 0) out.emplace_back(key);
+        return base::Status();
+    };
+    TRY(const std::string_view root, page(root_));
+    TRY_VOID(walk(&top, root, 0));
+    return out;
 }
 
 base::Status BoltFile::for_each(std::string_view bucket, const Visit& visit) const {

@@ -1,4 +1,4 @@
-#include "kvstore/restore.h"
+#include "kvstore/backup/restore.h"
 
 #include <fmt/format.h>
 
@@ -10,6 +10,8 @@
 #include "base/loop.h"
 #include "kvstore/mvcc/schema.h"
 #include "kvstore/mvcc/snapshot.h"
+#include "kvstore/mvcc/store.h"
+#include "kvstore/proto/auth.pb.h"
 #include "kvstore/replica/member_codec.h"
 #include "raft/wal/posix_disk.h"
 #include "raft/wal/wal.h"
@@ -22,38 +24,73 @@ constexpr std::size_t kCommitBytes = 1 << 20;
 // it from the others and never builds it from the log alone.
 constexpr raft::Position kStart{raft::Index(1), raft::Term(1)};
 
-bool is_of_old_cluster(std::string_view key) {
-    return key == schema::kMetaApplied || key == schema::kMetaMembership ||
-           key == schema::kMetaAlarms;
+base::Status write_versions(const SnapshotFile& file, Database& db) {
+    MvccStore store(db);
+    store.wants_events = false;
+    std::size_t uncommitted = 0;
+    TRY_VOID(file.for_each_version([&](const SnapshotFile::Version& version) {
+        const std::string_view key = version.record.key;
+        if (key.empty()) return base::Status();
+        if (version.is_deletion)
+            store.take_deletion(version.revision, version.sub, key);
+        else
+            store.take_version(version.revision, version.sub, version.record);
+        uncommitted += version.bytes.size();
+        if (uncommitted < kCommitBytes) return base::Status();
+        db.commit();
+        uncommitted = 0;
+        return base::Status();
+    }));
+    db.commit();
+    return {};
+}
+
+base::Status write_leases_and_users(const SnapshotFile& file, Database& db) {
+    TRY_VOID(file.for_each_lease([&](std::int64_t id, const LeaseRecord& lease) {
+        db.put(schema::lease_key(id), lease.SerializeAsString());
+        return base::Status();
+    }));
+    const auto put = [&db](std::string_view space, const auto& record) {
+        db.put(std::string(space) + record.name(), record.SerializeAsString());
+        return base::Status();
+    };
+    TRY_VOID(file.for_each_user(
+        [&](const authpb::User& user) { return put(schema::kAuthUsers, user); }));
+    TRY_VOID(file.for_each_role(
+        [&](const authpb::Role& role) { return put(schema::kAuthRoles, role); }));
+    TRY(const AuthRecord auth, file.auth());
+    if (auth.revision() > 0) db.put(schema::kAuthState, auth.SerializeAsString());
+    return {};
 }
 
 base::Result<Restored> write_database(const RestoreOptions& options, const raft::Config& config) {
-    DatabaseDirectory directory(options.directory + "/db", {});
-    TRY(auto db, directory.open());
-    std::size_t uncommitted = 0;
+    TRY(const auto file, SnapshotFile::open(options.snapshot));
+    if (!file->has_checksum() && !options.without_checksum)
+        return base::invalid_argument(
+            options.snapshot +
+            " has no SHA-256, so it is cut short, or a member's own file: --skip-hash-check takes "
+            "it as it is");
     Restored out;
-    TRY(out.snapshot,
-        read_snapshot_file(options.snapshot, [&](std::string_view key, std::string_view value) {
-            if (is_of_old_cluster(key)) return;
-            db->put(key, value);
-            uncommitted += key.size() + value.size();
-            if (uncommitted < kCommitBytes) return;
-            db->commit();
-            uncommitted = 0;
-        }));
+    TRY(out.snapshot, file->summary());
     if (out.snapshot.revision > std::numeric_limits<std::int64_t>::max() - options.bump_revision)
         return base::invalid_argument(fmt::format("--bump-revision {} is too much for revision {}",
                                                   options.bump_revision, out.snapshot.revision));
     out.revision = out.snapshot.revision + options.bump_revision;
+    out.cluster_id = options.cluster_id(out.snapshot);
+    DatabaseDirectory directory(options.directory + "/db", {});
+    TRY(const auto db, directory.open());
+    TRY_VOID(write_versions(*file, *db));
+    TRY_VOID(write_leases_and_users(*file, *db));
+    db->put(schema::kMetaFormat, schema::encode_number(schema::kFormat));
     db->put(schema::kMetaRevision, schema::encode_number(out.revision));
-    if (options.mark_compacted)
-        db->put(schema::kMetaCompacted, schema::encode_number(out.revision));
+    // What cannot be read any more, and was not freed yet, is freed by the store.
+    const std::int64_t compacted = options.mark_compacted ? out.revision : out.snapshot.compacted;
+    if (compacted > 0) db->put(schema::kMetaCompacted, schema::encode_number(compacted));
     db->put(schema::kMetaApplied,
             schema::encode_applied(kStart.index.value(), kStart.term.value()));
     db->put(schema::kMetaMembership, encode(raft::ConfigEntry{{}, config}));
     db->commit();
     TRY_VOID(db->sync());
-    out.cluster_id = options.cluster_id(out.snapshot);
     return out;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// Restoring: a snapshot file becomes the database and the log of one member of a new cluster. Each
-// member is made by itself, from the same file and options, and all come out alike: they begin at
-// the same log position with the same content and the same membership. Blocking; any thread.
+// Restoring: a snapshot file, Coxswain's or etcd's, becomes the database and the log of one member
+// of a new cluster. Each member is made by itself, from the same file and options, and all come out
+// alike: they begin at the same log position with the same content and the same membership.
+// Blocking; any thread.
 
 #include <cstdint>
 #include <functional>
@@ -9,13 +10,16 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kvstore/backup/snapshot_file.h"
 #include "kvstore/replica/replica.h"
-#include "kvstore/snapshot_file.h"
 
 namespace kvstore {
 
 struct RestoreOptions {
     std::string snapshot;
+    // Whether the file may have no SHA-256: an etcd member's own, of which nobody can tell whether
+    // it is damaged. InvalidArgument otherwise.
+    bool without_checksum = false;
     // Gets `db` and `log`. Must not hold them yet; what is there after an error is of no use.
     std::string directory;
     raft::NodeId id;
@@ -36,8 +40,8 @@ struct Restored {
     std::int64_t revision = 0;  // after the bump
 };
 
-// Values, leases (with the time that their last checkpoint left them), users and roles stay. Alarms
-// go: they are about members that no longer are. DataLoss: the file is damaged.
+// Values at every revision, leases (with the time that their last checkpoint left them), users and
+// roles stay. DataLoss: the file is damaged; nothing is written then.
 base::Result<Restored> restore_snapshot(const RestoreOptions& options);
 
 }  // namespace kvstore

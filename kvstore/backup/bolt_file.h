@@ -1,7 +1,7 @@
 #pragma once
 // BoltFile: reads a bbolt database, which is what an etcd snapshot and an etcd member's `db` are: a
-// B+ tree of pages, with buckets as values. Only what an import needs: every entry of a bucket at
-// the top, in order. The file is mapped; what is handed out points into it. Each offset that the
+// B+ tree of pages, with buckets as values (bolt_format.h). It reads every entry of a bucket at the
+// top, in order. The file is mapped; what is handed out points into it. Each offset that the
 // file names is checked, so a damaged file is an error and never a read outside. Blocking; one
 // thread.
 
@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -24,11 +25,10 @@ class BoltFile {
     BoltFile(const BoltFile&) = delete;
     BoltFile& operator=(const BoltFile&) = delete;
 
-    // Whether a file that begins like this is one.
-    static bool is_one(std::string_view head);
-    // Whether there was a SHA-256: a member's own file has none.
-    bool has_checksum() const { return has_checksum_; }
-
+    // Its SHA-256; empty where there is none, as in a member's own file.
+    std::string_view checksum() const { return {data_ + size_, mapped_ - size_}; }
+    // The names of the buckets at the top, in order.
+    base::Result<std::vector<std::string>> buckets() const;
     // Visits the entries of a bucket; none when there is no such bucket. `visit` may end it with an
     // error of its own.
     using Visit = std::function<base::Status(std::string_view key, std::string_view value)>;
@@ -53,7 +53,6 @@ class BoltFile {
     std::size_t page_size_ = 0;
     std::uint64_t root_ = 0;
     std::uint64_t high_water_ = 0;
-    bool has_checksum_ = false;
 };
 
 }  // namespace kvstore
