@@ -40,6 +40,14 @@ std::int64_t SnapshotExport::number(std::string_view key) const {
                : 0;
 }
 
+base::Status SnapshotExport::check_room() const {
+    const std::uint64_t free = base::free_bytes(directory_);
+    if (free == 0 || free >= kLeftBytes) return {};
+    return base::Error(base::Code::kResourceExhausted,
+                       "etcdserver: no room for a snapshot in " + directory_ + ": the last " +
+                           std::to_string(kLeftBytes >> 20) + " MiB are the store's");
+}
+
 base::Status SnapshotExport::write_spool() {
     return base::write_all(spool_->fd(), std::exchange(buffer_, {}), spool_->path());
 }
@@ -50,7 +58,9 @@ base::Status SnapshotExport::spool(Version version, std::string_view bytes) {
     versions_.push_back(version);
     spooled_ += bytes.size();
     buffer_ += bytes;
-    return buffer_.size() < kBufferBytes ? base::Status() : write_spool();
+    if (buffer_.size() < kBufferBytes) return {};
+    TRY_VOID(check_room());
+    return write_spool();
 }
 
 // Not what was replaced up to the compacted revision, nor deletions below it: whether they are
@@ -132,6 +142,7 @@ base::Status SnapshotExport::order(Versions::iterator begin, Versions::iterator 
 
 base::Status SnapshotExport::write_versions(BoltWriter& out) {
     out.begin_bucket(etcd::kKeys);
+    std::size_t written = 0;  // since it was last checked that there is room
     for (auto begin = versions_.begin(); begin != versions_.end();) {
         const auto end = std::find_if(begin, versions_.end(), [&](const Version& v) {
             return v.revision != begin->revision;
@@ -139,6 +150,9 @@ base::Status SnapshotExport::write_versions(BoltWriter& out) {
         TRY_VOID(order(begin, end));
         for (auto it = begin; it != end; ++it) {
             TRY(const std::string record, record_of(*it));
+            written += record.size();
+            if (written >= kBufferBytes) TRY_VOID(check_room());
+            if (written >= kBufferBytes) written = 0;
             TRY_VOID(out.add(
                 etcd::encode({it->revision, it - begin, it->kind == Version::Kind::kDeletion}),
                 record));
@@ -186,6 +200,7 @@ base::Status SnapshotExport::write_leases(BoltWriter& out) const {
 }
 
 base::Result<SnapshotExport::File> SnapshotExport::write(const std::string& directory) {
+    directory_ = directory;
     TRY(spool_, base::UnnamedFile::open(directory));
     TRY_VOID(gather());
     File out;

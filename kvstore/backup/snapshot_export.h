@@ -26,8 +26,11 @@ class SnapshotExport {
         std::uint64_t bytes = 0;
     };
     // Blocking; on any one thread. In between it needs as much again of the directory's disk, and
-    // 24 bytes of memory for each version of a key.
+    // 24 bytes of memory for each version of a key. ResourceExhausted where more than a megabyte
+    // would leave the disk less than kLeftBytes.
     base::Result<File> write(const std::string& directory);
+    // For the member, which goes on.
+    static constexpr std::uint64_t kLeftBytes = std::uint64_t{128} << 20;
 
   private:
     struct Version {
@@ -44,6 +47,7 @@ class SnapshotExport {
     base::Status gather();
     base::Status spool(Version version, std::string_view bytes);
     base::Status write_spool();
+    base::Status check_room() const;
     // Of one revision: in the order in which they happened, as far as that can be known.
     base::Status order(Versions::iterator begin, Versions::iterator end) const;
     base::Result<std::string> key_of(const Version& version) const;
@@ -56,6 +60,7 @@ class SnapshotExport {
     const std::unique_ptr<Cursor> cursor_;
     const std::int64_t revision_;
     const std::int64_t compacted_;
+    std::string directory_;
     Versions versions_;
     std::unique_ptr<base::UnnamedFile> spool_;
     std::string buffer_;  // on its way there

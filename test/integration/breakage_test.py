@@ -2,6 +2,7 @@
 """One store alone, under what breaks stores: a disk that is full, and kill -9 over and over."""
 import atexit
 import base64
+import pathlib
 import random
 import shutil
 import subprocess
@@ -67,6 +68,9 @@ def a_full_disk_stops_writes_only_and_until_there_is_space():
         code, said = store.coxctl("put", "more", VALUE, check=False)
         equal((code != 0, "database space exceeded" in said), (True, True), said)
         store.has(acknowledged[-3:])
+        # A snapshot takes nothing of what little is left.
+        code, said = store.coxctl("snapshot", "save", mount + ".snapshot", check=False)
+        equal((code != 0, "no room for a snapshot" in said), (True, True), said)
         equal(store.process.poll(), None, "the process ended: " + store.printed()[-300:])
 
         # Killed and started on the full disk it has lost nothing.
@@ -80,10 +84,13 @@ def a_full_disk_stops_writes_only_and_until_there_is_space():
         for i in range(20):
             store.coxctl("put", f"later{i}", VALUE)
         store.has([f"later{i}" for i in range(20)])
+        run("mount", "-o", "remount,size=900m", mount)
+        store.coxctl("snapshot", "save", mount + ".snapshot")
         store.kill()
     finally:
         run("umount", "-l", mount)
         shutil.rmtree(mount)
+        pathlib.Path(mount + ".snapshot").unlink(missing_ok=True)
 
 
 def killed_while_it_writes_it_loses_nothing():
