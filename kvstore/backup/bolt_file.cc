@@ -87,9 +87,9 @@ base::Result<std::unique_ptr<BoltFile>> BoltFile::open(const std::string& path) 
 }
 
 base::Status BoltFile::check_digest() {
-    if (size_ % kBlock != base::kSha256Bytes) return {};
-    size_ -= base::kSha256Bytes;
-    if (base::sha256({data_, size_}) != checksum())
+    if (size_ % kBlock == base::kSha256Bytes) size_ -= base::kSha256Bytes;
+    sha256_ = base::sha256({data_, size_});
+    if (has_checksum() && sha256_ != std::string_view(data_ + size_, base::kSha256Bytes))
         return base::data_loss(path_ + ": damaged: its SHA-256 does not match");
     return {};
 }

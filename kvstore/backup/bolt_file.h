@@ -25,8 +25,10 @@ class BoltFile {
     BoltFile(const BoltFile&) = delete;
     BoltFile& operator=(const BoltFile&) = delete;
 
-    // Its SHA-256; empty where there is none, as in a member's own file.
-    std::string_view checksum() const { return {data_ + size_, mapped_ - size_}; }
+    // Of the database.
+    const std::string& sha256() const { return sha256_; }
+    // Whether the file tells it: a member's own does not.
+    bool has_checksum() const { return size_ < mapped_; }
     // The names of the buckets at the top, in order.
     base::Result<std::vector<std::string>> buckets() const;
     // Visits the entries of a bucket; none when there is no such bucket. `visit` may end it with an
@@ -50,6 +52,7 @@ class BoltFile {
     const char* data_ = nullptr;
     std::size_t size_ = 0;  // without the SHA-256
     std::size_t mapped_ = 0;
+    std::string sha256_;
     std::size_t page_size_ = 0;
     std::uint64_t root_ = 0;
     std::uint64_t high_water_ = 0;

@@ -99,7 +99,7 @@ base::Result<std::int64_t> SnapshotFile::compacted() const {
 
 base::Result<SnapshotSummary> SnapshotFile::summary() const {
     SnapshotSummary out;
-    out.sha256 = base::hex_encode(bolt_->checksum());
+    out.sha256 = base::hex_encode(bolt_->sha256());
     std::error_code ec;
     out.bytes = std::filesystem::file_size(path_, ec);
     if (ec) return base::errno_error(ec.value(), "look at " + path_);

@@ -24,7 +24,7 @@ namespace kvstore {
 
 struct SnapshotSummary {
     std::uint32_t hash = 0;  // CRC-32C of names of buckets, keys and values, as etcdctl counts it
-    std::string sha256;      // hexadecimal; empty where the file has none
+    std::string sha256;      // of the database, in hexadecimal
     std::int64_t revision = 1;
     std::int64_t compacted = 0;
     std::uint64_t keys = 0;      // that live
@@ -40,7 +40,7 @@ class SnapshotFile {
     // content.
     static base::Result<std::unique_ptr<SnapshotFile>> open(const std::string& path);
 
-    bool has_checksum() const { return !bolt_->checksum().empty(); }
+    bool has_checksum() const { return bolt_->has_checksum(); }
     // Reads everything; DataLoss, which names the file, for what cannot be read.
     base::Result<SnapshotSummary> summary() const;
 
