@@ -286,8 +286,18 @@ def an_etcd_goes_on_with_it_and_back():
     back[0].etcdctl("auth", "enable")
     equal(back[1].etcdctl("get", "a", "--print-value-only", "--user", "root:ofetcd"), "of etcd\n")
     equal(back[2].etcdctl("get", "changed", "--print-value-only", "--user", "ann:annpw"), "4\n", "her password went through etcd")
+    revision = etcd.revision()
     for m in (*back, etcd):
         m.stop()
+    # What it leaves behind is taken, too.
+    own = etcd.directory + "/member/snap/db"
+    equal(json.loads(coxctl("snapshot", "status", own, "-o", "json"))["revision"], revision)
+    last = Store("last")
+    contains(coxctl("snapshot", "restore", own, "--skip-hash-check", "--data-dir", last.directory, "--name", last.name, "--initial-cluster", initial_cluster([last])),
+             f"at revision {revision}")
+    last.start().ready()
+    check(last)
+    last.stop()
 
 
 def a_failed_save_leaves_nothing():
