@@ -72,7 +72,14 @@ base::Status status() {
     });
 }
 
+// Without a revision: at the newest of one member, for what they have each written last may differ
+// while somebody writes.
 base::Status hash(std::int64_t revision) {
+    if (revision == 0) {
+        TRY(const auto s,
+            call<pb::StatusResponse>("/etcdserverpb.Maintenance/Status", pb::StatusRequest()));
+        revision = s.header().revision();
+    }
     return each_member([revision](const Target& one) -> base::Result<json::object> {
         pb::HashKVRequest request;
         request.set_revision(revision);

@@ -4,6 +4,7 @@
 Exit code 1 when something failed or nothing ran.
 """
 import json
+import os
 import re
 import sys
 
@@ -11,6 +12,10 @@ import sys
 def main(paths):
     passed = failed = skipped = 0
     for path in paths:
+        if not os.path.exists(path):
+            print(f"FAILED: no test of {path} ran", file=sys.stderr)
+            failed += 1
+            continue
         for line in open(path):
             test = json.loads(line)
             out = test.get("stdout", "")
