@@ -151,8 +151,10 @@ base::Status SnapshotExport::write_versions(BoltWriter& out) {
         for (auto it = begin; it != end; ++it) {
             TRY(const std::string record, record_of(*it));
             written += record.size();
-            if (written >= kBufferBytes) TRY_VOID(check_room());
-            if (written >= kBufferBytes) written = 0;
+            if (written >= kBufferBytes) {
+                written = 0;
+                TRY_VOID(check_room());
+            }
             TRY_VOID(out.add(
                 etcd::encode({it->revision, it - begin, it->kind == Version::Kind::kDeletion}),
                 record));
