@@ -105,7 +105,7 @@ base::Status write_log(const RestoreOptions& options, std::uint64_t cluster_id,
     loop.post([&] {
         auto make = [&]() -> base::Status {
             TRY(disk, raft::PosixDisk::open(loop, options.directory + "/log"));
-            disk->on_trouble([&](base::Status trouble) {
+            disk->on_trouble([&](const base::Status& trouble) {
                 if (trouble) return;
                 status = trouble;
                 loop.stop();
