@@ -6,8 +6,9 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
+
+#include "base/random.h"
 
 namespace base {
 namespace {
@@ -39,8 +40,8 @@ Status write_all(int fd, std::string_view bytes, const std::string& path) {
 }
 
 Result<std::unique_ptr<UnnamedFile>> UnnamedFile::open(const std::string& directory) {
-    std::string path = directory + "/unnamed-XXXXXX";
-    const int fd = ::mkostemp(path.data(), O_CLOEXEC);
+    const std::string path = directory + "/unnamed-" + random_uuid();
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return errno_error(errno, "create " + path);
     ::unlink(path.c_str());
     return std::unique_ptr<UnnamedFile>(new UnnamedFile(fd, "a temporary file in " + directory));

@@ -39,8 +39,8 @@ class ImportSource {
 // revision of the first.
 std::unique_ptr<ImportSource> make_api_source(StoreSession& session, std::string prefix);
 
-// A file of `etcdctl snapshot save`, or a member's `db` (tools/bolt_source.cc). It holds its keys,
-// but not their values, in memory. DataLoss: the file is damaged.
+// A file of `snapshot save`, or an etcd member's `db` (tools/snapshot_source.cc). It holds its
+// keys, but not their values, in memory. DataLoss: the file is damaged.
 base::Result<std::unique_ptr<ImportSource>> open_snapshot_source(const std::string& path,
                                                                  std::string prefix);
 

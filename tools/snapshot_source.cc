@@ -1,4 +1,4 @@
-// What an etcd snapshot holds, as a source of an import: of each key its newest version.
+// What a snapshot file holds, as a source of an import: of each key its newest version.
 
 #include <fmt/format.h>
 

@@ -149,29 +149,31 @@ base::Status BoltFile::walk(Walk* walk, std::string_view page_bytes, int depth) 
     return {};
 }
 
-base::Result<std::vector<std::string>> BoltFile::buckets() const {
-    std::vector<std::string> out;
+base::Status BoltFile::for_each_bucket(const Visit& visit) const {
     Walk top;
     top.pages_left = high_water_;
-    top.visit = [&](std::uint32_t flags, std::string_view key, std::string_view /*value*/) {
-        if ((flags & kBucketElement) != 0) out.emplace_back(key);
-        return base::Status();
+    top.visit = [&](std::uint32_t flags, std::string_view key, std::string_view value) {
+        return (flags & kBucketElement) != 0 ? visit(key, value) : base::Status();
     };
     TRY(const std::string_view root, page(root_));
-    TRY_VOID(walk(&top, root, 0));
+    return walk(&top, root, 0);
+}
+
+base::Result<std::vector<std::string>> BoltFile::buckets() const {
+    std::vector<std::string> out;
+    TRY_VOID(for_each_bucket([&](std::string_view name, std::string_view /*value*/) {
+        out.emplace_back(name);
+        return base::Status();
+    }));
     return out;
 }
 
 base::Status BoltFile::for_each(std::string_view bucket, const Visit& visit) const {
     std::string_view found;
-    Walk top;
-    top.pages_left = high_water_;
-    top.visit = [&](std::uint32_t flags, std::string_view key, std::string_view value) {
-        if ((flags & kBucketElement) != 0 && key == bucket) found = value;
+    TRY_VOID(for_each_bucket([&](std::string_view name, std::string_view value) {
+        if (name == bucket) found = value;
         return base::Status();
-    };
-    TRY(const std::string_view root, page(root_));
-    TRY_VOID(walk(&top, root, 0));
+    }));
     if (found.data() == nullptr) return {};
     if (found.size() < kBucketHeader) return damaged("a bucket without a head");
     Walk entries;

@@ -25,6 +25,7 @@ class BoltFile {
     BoltFile(const BoltFile&) = delete;
     BoltFile& operator=(const BoltFile&) = delete;
 
+    std::uint64_t file_bytes() const { return mapped_; }
     // Of the database.
     const std::string& sha256() const { return sha256_; }
     // Whether the file tells it: a member's own does not.
@@ -46,6 +47,8 @@ class BoltFile {
     struct Walk;
     base::Result<std::string_view> page(std::uint64_t id) const;
     base::Status walk(Walk* walk, std::string_view page, int depth) const;
+    // Visits the buckets at the top; their values as they lie there.
+    base::Status for_each_bucket(const Visit& visit) const;
 
     std::string path_;
     int fd_ = -1;

@@ -7,9 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/bytes.h"
-#include "kvstore/proto/command.pb.h"
-
 namespace kvstore::etcd {
 
 // In the order of names, as they lie in the file.
@@ -17,7 +14,7 @@ inline constexpr std::string_view kAuth = "auth";
 inline constexpr std::string_view kRoles = "authRoles";  // name: authpb.Role
 inline constexpr std::string_view kUsers = "authUsers";  // name: authpb.User
 inline constexpr std::string_view kKeys = "key";         // revision: mvccpb.KeyValue
-inline constexpr std::string_view kLeases = "lease";     // id, big-endian: leasepb.Lease
+inline constexpr std::string_view kLeases = "lease";     // id, big-endian: EtcdLease
 inline constexpr std::string_view kMeta = "meta";
 
 // In kAuth: a byte, 8 bytes big-endian.
@@ -36,9 +33,5 @@ struct Revision {
 
 std::string encode(const Revision& revision);
 std::optional<Revision> parse_revision(std::string_view bytes);
-
-// leasepb.Lease.
-std::string encode_lease(std::int64_t id, const LeaseRecord& lease);
-std::optional<LeaseRecord> parse_lease(std::string_view bytes);
 
 }  // namespace kvstore::etcd

@@ -77,6 +77,7 @@ base::Result<Restored> write_database(const RestoreOptions& options, const raft:
                                                   options.bump_revision, out.snapshot.revision));
     out.revision = out.snapshot.revision + options.bump_revision;
     out.cluster_id = options.cluster_id(out.snapshot);
+    TRY_VOID(base::make_directories(options.directory, 0700));
     DatabaseDirectory directory(options.directory + "/db", {});
     TRY(const auto db, directory.open());
     TRY_VOID(write_versions(*file, *db));
@@ -133,7 +134,6 @@ base::Status write_log(const RestoreOptions& options, std::uint64_t cluster_id,
 base::Result<Restored> restore_snapshot(const RestoreOptions& options) {
     const raft::Config config = to_config(options.members);
     CHECK(config.find(options.id) != nullptr, "the members do not contain this one");
-    TRY_VOID(base::make_directories(options.directory, 0700));
     TRY(Restored out, write_database(options, config));
     TRY_VOID(write_log(options, out.cluster_id, config));
     return out;

@@ -7,12 +7,13 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/sha256.h"
 #include "kvstore/backup/bolt_writer.h"
 #include "kvstore/backup/etcd_buckets.h"
 #include "kvstore/mvcc/record.h"
 #include "kvstore/mvcc/schema.h"
-#include "kvstore/proto/auth.pb.h"
+#include "kvstore/proto/command.pb.h"
 
 namespace kvstore {
 namespace {
@@ -35,9 +36,9 @@ SnapshotExport::SnapshotExport(std::shared_ptr<const Database> db)
 
 std::int64_t SnapshotExport::number(std::string_view key) const {
     const auto bytes = cursor_->get(key);
-    return bytes && bytes->size() == sizeof(std::int64_t)
-               ? base::load_le<std::int64_t>(bytes->data())
-               : 0;
+    if (!bytes) return 0;
+    CHECK(bytes->size() == sizeof(std::int64_t), "{} has {} bytes", key, bytes->size());
+    return base::load_le<std::int64_t>(bytes->data());
 }
 
 base::Status SnapshotExport::check_room() const {
@@ -196,7 +197,11 @@ base::Status SnapshotExport::write_leases(BoltWriter& out) const {
         TRY_VOID(parse(cursor_->value(), &lease));
         std::string key;
         base::append_be(&key, *id);
-        TRY_VOID(out.add(key, etcd::encode_lease(*id, lease)));
+        EtcdLease theirs;
+        theirs.set_id(*id);
+        theirs.set_ttl(lease.ttl_seconds());
+        theirs.set_remaining_ttl(lease.remaining_seconds());
+        TRY_VOID(out.add(key, theirs.SerializeAsString()));
     }
     return out.end_bucket();
 }

@@ -25,9 +25,9 @@ class SnapshotExport {
         std::unique_ptr<base::UnnamedFile> file;
         std::uint64_t bytes = 0;
     };
-    // Blocking; on any one thread. In between it needs as much again of the directory's disk, and
-    // 24 bytes of memory for each version of a key. ResourceExhausted where more than a megabyte
-    // would leave the disk less than kLeftBytes.
+    // Once. Blocking; on any one thread. In between it needs as much again of the directory's disk,
+    // and 24 bytes of memory for each version of a key. ResourceExhausted where more than a
+    // megabyte would leave the disk less than kLeftBytes.
     base::Result<File> write(const std::string& directory);
     // For the member, which goes on.
     static constexpr std::uint64_t kLeftBytes = std::uint64_t{128} << 20;

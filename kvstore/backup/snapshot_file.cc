@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <boost/unordered/unordered_flat_set.hpp>
-#include <filesystem>
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
@@ -45,10 +44,14 @@ base::Status SnapshotFile::for_each_version(const OnVersion& visit) const {
 
 base::Status SnapshotFile::for_each_lease(const OnLease& visit) const {
     return bolt_->for_each(etcd::kLeases, [&](std::string_view key, std::string_view value) {
-        const auto lease = etcd::parse_lease(value);
-        if (key.size() != sizeof(std::int64_t) || !lease)
+        EtcdLease theirs;
+        if (key.size() != sizeof(std::int64_t) ||
+            !theirs.ParseFromArray(value.data(), static_cast<int>(value.size())))
             return base::Status(damaged("a lease cannot be read"));
-        return visit(base::load_be<std::int64_t>(key.data()), *lease);
+        LeaseRecord lease;
+        lease.set_ttl_seconds(theirs.ttl());
+        lease.set_remaining_seconds(theirs.remaining_ttl());
+        return visit(base::load_be<std::int64_t>(key.data()), lease);
     });
 }
 
@@ -100,9 +103,7 @@ base::Result<std::int64_t> SnapshotFile::compacted() const {
 base::Result<SnapshotSummary> SnapshotFile::summary() const {
     SnapshotSummary out;
     out.sha256 = base::hex_encode(bolt_->sha256());
-    std::error_code ec;
-    out.bytes = std::filesystem::file_size(path_, ec);
-    if (ec) return base::errno_error(ec.value(), "look at " + path_);
+    out.bytes = bolt_->file_bytes();
     TRY(const auto buckets, bolt_->buckets());
     if (std::find(buckets.begin(), buckets.end(), etcd::kKeys) == buckets.end())
         return base::data_loss(path_ +

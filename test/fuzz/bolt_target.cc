@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "kvstore/backup/bolt_file.h"
+#include "kvstore/backup/bolt_format.h"
 #include "kvstore/backup/bolt_writer.h"
 #include "kvstore/backup/etcd_buckets.h"
 #include "kvstore/backup/snapshot_file.h"
@@ -21,8 +22,8 @@ namespace {
 using namespace kvstore;
 
 constexpr std::size_t kPage = 512;
-constexpr std::size_t kHead = 16;     // of a page
-constexpr std::size_t kChecked = 56;  // of a meta page's content; its checksum follows
+constexpr std::size_t kHead = bolt::kPageHeader;
+constexpr std::size_t kChecked = bolt::kHeadChecked;  // its checksum follows
 
 const std::string& path() {
     static const Scratch file("bolt");
@@ -36,13 +37,10 @@ void set(std::string* page, std::size_t at, T value) {
     page->replace(at, bytes.size(), bytes);
 }
 
-// bbolt's checksum: FNV-1a.
 void mend_checksum(std::string* file, std::size_t page) {
     if (file->size() < page + kHead + kChecked + sizeof(std::uint64_t)) return;
-    std::uint64_t h = 14695981039346656037ULL;
-    for (const char c : std::string_view(*file).substr(page + kHead, kChecked))
-        h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-    set(file, page + kHead + kChecked, h);
+    set(file, page + kHead + kChecked,
+        bolt::fnv1a(std::string_view(*file).substr(page + kHead, kChecked)));
 }
 
 std::string page(std::uint64_t id, std::uint16_t flags, std::uint16_t count) {
@@ -54,9 +52,9 @@ std::string page(std::uint64_t id, std::uint16_t flags, std::uint16_t count) {
 }
 
 std::string meta(std::uint64_t id, std::uint64_t root, std::uint64_t pages) {
-    std::string out = page(id, 4, 0);
-    set(&out, kHead, std::uint32_t{0xED0CDAED});
-    set(&out, kHead + 4, std::uint32_t{2});
+    std::string out = page(id, bolt::kHeadPage, 0);
+    set(&out, kHead, bolt::kMagic);
+    set(&out, kHead + 4, bolt::kVersion);
     set(&out, kHead + 8, static_cast<std::uint32_t>(kPage));
     set(&out, kHead + 16, root);
     set(&out, kHead + 40, pages);
@@ -146,10 +144,11 @@ std::string snapshot() {
            Entries{{etcd::encode({2, 0, false}), RecordView{"k", 2, 2, 1, "v", 7}.encode()},
                    {etcd::encode({2, 1, true}), RecordView{.key = "k"}.encode()},
                    {etcd::encode({9, 0, false}), ""}});
-    LeaseRecord lease;
-    lease.set_ttl_seconds(60);
-    lease.set_remaining_seconds(20);
-    bucket(etcd::kLeases, Entries{{std::string(7, '\0') + "\7", etcd::encode_lease(7, lease)}});
+    EtcdLease lease;
+    lease.set_id(7);
+    lease.set_ttl(60);
+    lease.set_remaining_ttl(20);
+    bucket(etcd::kLeases, Entries{{std::string(7, '\0') + "\7", lease.SerializeAsString()}});
     bucket(etcd::kMeta,
            Entries{{std::string(etcd::kFinishedCompaction), etcd::encode({2, 0, false})}});
     CHECK(out.finish());

@@ -255,6 +255,7 @@ def a_hash_is_taken_from_whom_may_change_users_and_only_a_real_one():
     def add(name, **fields):
         return run("curl", "-sS", f"http://{target.client}/v3/auth/user/add", "-d", json.dumps({"name": name, **fields}))
     contains(add("a", hashedPassword="plain"), "hashedPassword is no record of bcrypt")
+    contains(add("a", password="a\0b"), "a password cannot hold a zero byte")
     contains(add("root", password="rootpw", hashedPassword="of no use"), "header")
     target.etcdctl("user", "grant-role", "root", "root")
     target.etcdctl("auth", "enable")

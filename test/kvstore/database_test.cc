@@ -144,8 +144,8 @@ TEST(Database, WaitingForRoomEndsWhereLevelDBHasFailed) {
     std::filesystem::remove_all(directory);
 }
 
-// How often LevelDB's thread rests while it writes out a memtable of `kBytes`, when in each rest
-// others write `bytes_a_rest`, in a batch of their own.
+// How often LevelDB's thread rests while it writes out a memtable of `kKeys` keys, when in each
+// rest others write `bytes_a_rest`, in a batch of their own.
 int rests_of_a_table(std::size_t write_buffer_bytes, std::size_t bytes_a_rest) {
     struct Rests final : leveldb::EnvWrapper {
         Rests() : EnvWrapper(leveldb::Env::Default()) {}
