@@ -84,13 +84,17 @@ def median_of_three(url, path, body, streams, requests):
     return [statistics.median(column) for column in zip(*(h2load(url, path, body, streams, requests) for _ in range(3)))]
 
 
+class LoadFailed(SystemExit):
+    """Ends the run, unless a part can go on without."""
+
+
 def etcd_load(mode, endpoints, *args):
     command = [ETCD_LOAD, mode]
     for e in endpoints:
         command += ["--endpoint", e.removeprefix("http://")]
     done = subprocess.run([*command, *map(str, args)], stdout=subprocess.PIPE, text=True, timeout=900)
     if done.returncode != 0:
-        sys.exit(f"{mode} failed")
+        raise LoadFailed(f"etcd_load {mode} against {', '.join(endpoints)} failed")
     return json.loads(done.stdout)
 
 
@@ -385,17 +389,24 @@ def run_check_perf(name, urls):
 
 
 def growth(system, options):
-    """One member. Keys in no order, values of 4 KB that cannot be compressed, a gigabyte after the other."""
+    """One member. Keys in no order, values of 4 KB that cannot be compressed, a gigabyte after the other; as many as it carries."""
     rates, worst, slowest = [], 0, 0
     for gigabyte in range(options.gigabytes):
-        filled = etcd_load("fill", system.urls, "--keys", (gigabyte + 1) << 18, "--from", gigabyte << 18, "--value-bytes", 4096, "--scattered")
+        try:
+            filled = etcd_load("fill", system.urls, "--keys", (gigabyte + 1) << 18, "--from", gigabyte << 18, "--value-bytes", 4096, "--scattered")
+            got = etcd_load("read", system.urls, "--keys", (gigabyte + 1) << 18, "--reads", 2000, "--scattered")
+        except LoadFailed as e:
+            print(f"{system.name}: {gigabyte + 1} GB: {e}", file=sys.stderr, flush=True)
+            break
         rates.append(filled["keys_per_second"])
         slowest = max(slowest, filled["slowest_ms"])
-        got = etcd_load("read", system.urls, "--keys", (gigabyte + 1) << 18, "--reads", 2000, "--scattered")
         worst = max(worst, got["p99_ms"])
         print(f"{system.name}: {gigabyte + 1} GB: {rates[-1]:.0f} keys/s, slowest {filled['slowest_ms']:.0f} ms, a get {got['p99_ms']:.2f} ms at the 99th percentile, {resident_mb(system.pid(0)):.0f} MB resident",
               file=sys.stderr, flush=True)
-    yield f"keys/s x 4 KB, the first of {options.gigabytes} GB", rates[0], True
+    yield f"GB of 4 KB values carried, of {options.gigabytes}", len(rates), True
+    if not rates:
+        rates = [float("nan")]
+    yield "  keys/s, the first GB", rates[0], True
     yield "  the slowest GB", min(rates), True
     yield "  the last GB", rates[-1], True
     yield "  the slowest txn of 100 keys, ms", slowest, False
