@@ -396,6 +396,8 @@ def growth(system, options):
             filled = etcd_load("fill", system.urls, "--keys", (gigabyte + 1) << 18, "--from", gigabyte << 18, "--value-bytes", 4096, "--scattered")
             got = etcd_load("read", system.urls, "--keys", (gigabyte + 1) << 18, "--reads", 2000, "--scattered")
         except LoadFailed as e:
+            if not rates:
+                raise
             print(f"{system.name}: {gigabyte + 1} GB: {e}", file=sys.stderr, flush=True)
             break
         rates.append(filled["keys_per_second"])
@@ -404,11 +406,9 @@ def growth(system, options):
         print(f"{system.name}: {gigabyte + 1} GB: {rates[-1]:.0f} keys/s, slowest {filled['slowest_ms']:.0f} ms, a get {got['p99_ms']:.2f} ms at the 99th percentile, {resident_mb(system.pid(0)):.0f} MB resident",
               file=sys.stderr, flush=True)
     yield f"GB of 4 KB values carried, of {options.gigabytes}", len(rates), True
-    if not rates:
-        rates = [float("nan")]
     yield "  keys/s, the first GB", rates[0], True
     yield "  the slowest GB", min(rates), True
-    yield "  the last GB", rates[-1], True
+    yield "  the last GB carried", rates[-1], True
     yield "  the slowest txn of 100 keys, ms", slowest, False
     yield "  gets of random keys between, worst p99, ms", worst, False
 
